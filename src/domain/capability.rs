@@ -1,0 +1,165 @@
+//! What a role may do: capabilities, sets of them, and the roles that ship with the product.
+
+use super::vocabulary::vocabulary;
+
+vocabulary! {
+    /// A right that a field of the API can require.
+    pub enum Capability {
+        ListConnections = "list_connections",
+        BrowseLibrary = "browse_library",
+        CreateConnection = "create_connection",
+        EditScopes = "edit_scopes",
+        RefreshCredentials = "refresh_credentials",
+        TestConnection = "test_connection",
+        PauseResume = "pause_resume",
+        Disconnect = "disconnect",
+        BrowseDeliveryLog = "browse_delivery_log",
+        RetryDelivery = "retry_delivery",
+        /// On top of the action's own capability, for every credential action on a payment connector.
+        ManagePaymentCredentials = "manage_payment_credentials",
+        BrowseActivityLog = "browse_activity_log",
+        DispatchEvents = "dispatch_events",
+        ManageRoles = "manage_roles",
+        ManageSettings = "manage_settings",
+    }
+}
+
+/// A set of capabilities.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
+pub struct Capabilities(u32);
+
+impl Capabilities {
+    /// No capability at all: what a role that does not exist gives.
+    pub const NONE: Self = Self(0);
+
+    /// The set of these capabilities.
+    #[must_use]
+    pub const fn of(list: &[Capability]) -> Self {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < list.len() {
+            bits |= 1 << list[i] as u32;
+            i += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether the set holds this capability.
+    #[must_use]
+    pub const fn has(self, capability: Capability) -> bool {
+        self.0 & (1 << capability as u32) != 0
+    }
+
+    /// The capabilities of the set, in the order of declaration.
+    pub fn iter(self) -> impl Iterator<Item = Capability> {
+        Capability::ALL.iter().copied().filter(move |c| self.has(*c))
+    }
+
+    /// Those of `needed` that this set lacks.
+    #[must_use]
+    pub const fn missing(self, needed: Self) -> Self {
+        Self(needed.0 & !self.0)
+    }
+
+    /// Whether the set is empty.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Every capability of either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// A role that ships with the product; a site's own role of the same name overrides it.
+#[derive(Clone, Copy, Debug)]
+pub struct BuiltInRole {
+    /// The name as tokens carry it; names match without regard to case.
+    pub name: &'static str,
+    /// What it may do unless the site overrides it.
+    pub capabilities: Capabilities,
+}
+
+use Capability as C;
+
+/// The roles that ship with the product: three for operators, one for modules.
+pub const BUILT_IN_ROLES: [BuiltInRole; 4] = [
+    BuiltInRole { name: "Administrator", capabilities: Capabilities::of(C::ALL) },
+    BuiltInRole {
+        name: "Editor",
+        capabilities: Capabilities::of(&[
+            C::ListConnections,
+            C::BrowseLibrary,
+            C::TestConnection,
+            C::PauseResume,
+            C::BrowseDeliveryLog,
+            C::RetryDelivery,
+            C::BrowseActivityLog,
+        ]),
+    },
+    BuiltInRole {
+        name: "Viewer",
+        capabilities: Capabilities::of(&[C::ListConnections, C::BrowseLibrary, C::BrowseDeliveryLog]),
+    },
+    BuiltInRole {
+        name: "Module",
+        capabilities: Capabilities::of(&[C::ListConnections, C::BrowseLibrary, C::DispatchEvents]),
+    },
+];
+
+/// What a role of this name may do, the site's own roles first; an unknown role may do nothing.
+#[must_use]
+pub fn resolve_role<'a>(name: &str, overrides: impl IntoIterator<Item = (&'a str, Capabilities)>) -> Capabilities {
+    let folded = name.to_lowercase();
+    overrides
+        .into_iter()
+        .find(|(own, _)| own.to_lowercase() == folded)
+        .map(|(_, capabilities)| capabilities)
+        .or_else(|| BUILT_IN_ROLES.iter().find(|role| role.name.to_lowercase() == folded).map(|role| role.capabilities))
+        .unwrap_or(Capabilities::NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_administrator_has_credential_authority() {
+        let credential =
+            [C::CreateConnection, C::EditScopes, C::RefreshCredentials, C::Disconnect, C::ManagePaymentCredentials];
+        for role in &BUILT_IN_ROLES {
+            for capability in credential {
+                assert_eq!(
+                    role.capabilities.has(capability),
+                    role.name == "Administrator",
+                    "{} {capability}",
+                    role.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_log_can_be_investigated_without_credential_authority() {
+        assert!(resolve_role("VIEWER", []).has(C::BrowseDeliveryLog));
+        assert!(resolve_role("editor", []).has(C::RetryDelivery));
+    }
+
+    #[test]
+    fn a_sites_own_role_wins_and_an_unknown_one_may_do_nothing() {
+        let own = Capabilities::of(&[C::ManageRoles]);
+        assert_eq!(resolve_role("Viewer", [("viewer", own)]), own);
+        assert!(resolve_role("Auditor", [("viewer", own)]).is_empty());
+    }
+
+    #[test]
+    fn missing_names_what_is_not_held() {
+        let held = Capabilities::of(&[C::TestConnection]);
+        let needed = Capabilities::of(&[C::TestConnection, C::Disconnect]);
+        assert_eq!(held.missing(needed).iter().collect::<Vec<_>>(), vec![C::Disconnect]);
+        assert_eq!(Capabilities::of(C::ALL).iter().count(), C::ALL.len());
+    }
+}

@@ -1,0 +1,86 @@
+//! Connection records: a connector type and a sealed credential, of one site.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    connector::AuthFlow,
+    id::{ConnectionId, HistoryId, OperatorId},
+    test_report::TestReport,
+    vocabulary::vocabulary,
+};
+
+/// The longest display name, in characters.
+pub const DISPLAY_NAME_MAX: usize = 120;
+
+vocabulary! {
+    /// Observed state: see [`super::state`] for how it moves.
+    pub enum ConnectionState {
+        Active = "active",
+        Paused = "paused",
+        AuthExpired = "auth_expired",
+        AuthRevoked = "auth_revoked",
+        Error = "error",
+    }
+}
+
+vocabulary! {
+    /// What brought a state about.
+    pub enum StateChangeCause {
+        Operator = "operator",
+        Test = "test",
+        Refresh = "refresh",
+        Delivery = "delivery",
+    }
+}
+
+vocabulary! {
+    /// What a stream event says about a connection.
+    pub enum ConnectionChange {
+        Created = "created",
+        StateChanged = "state_changed",
+        /// Name, scopes or configuration; not tests or deliveries.
+        Updated = "updated",
+        Removed = "removed",
+    }
+}
+
+/// A connection as it is stored, without its credential.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub id: ConnectionId,
+    pub connector_slug: String,
+    pub display_name: String,
+    pub state: ConnectionState,
+    /// Why the state is what it is, in words for an operator; `None` while active.
+    pub state_reason: Option<String>,
+    pub state_changed_at: DateTime<Utc>,
+    pub auth_flow: AuthFlow,
+    pub vendor_account_id: Option<String>,
+    pub vendor_account_name: Option<String>,
+    /// Sorted, without repeats.
+    pub scopes_granted: Vec<String>,
+    /// The settings that are no secret, in the order of the manifest's fields.
+    pub configuration: Vec<(String, String)>,
+    pub destination_label: Option<String>,
+    /// One at a time, in the order of acceptance.
+    pub ordered_delivery: bool,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub last_test: Option<TestReport>,
+    pub last_delivery_at: Option<DateTime<Utc>>,
+    pub operator_of_record: OperatorId,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// One step of a connection's life.
+#[derive(Clone, Debug)]
+pub struct StateHistoryEntry {
+    pub id: HistoryId,
+    pub connection: ConnectionId,
+    pub state: ConnectionState,
+    /// `None` for the creation.
+    pub previous_state: Option<ConnectionState>,
+    pub cause: StateChangeCause,
+    pub reason: Option<String>,
+    pub occurred_at: DateTime<Utc>,
+}

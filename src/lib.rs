@@ -1,0 +1,3 @@
+//! The integrations gateway.
+
+pub mod domain;
