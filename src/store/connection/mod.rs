@@ -1,0 +1,56 @@
+//! Connection records: made, listed, changed by what is observed, removed.
+
+mod change;
+mod create;
+mod list;
+mod observe;
+mod remove;
+mod row;
+
+use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, SelectableHelper as _};
+use diesel_async::RunQueryDsl;
+
+pub use self::{
+    change::{Configured, configure, rename},
+    create::{NewConnection, insert},
+    list::{count, list},
+    observe::{Observed, Report, observe},
+    remove::{Removed, remove},
+};
+pub(super) use self::{
+    observe::{Change, apply, end_failure_run},
+    row::{ConnectionRow, lock, lock_for_dispatch, save},
+};
+use super::{database::Db, error::Result, fragment::Condition, schema::connections, transaction::both};
+use crate::domain::{
+    connection::Connection,
+    id::{ConnectionId, SiteId},
+};
+
+/// One connection of the site.
+pub async fn find(db: &Db, site: SiteId, id: ConnectionId) -> Result<Option<Connection>> {
+    let conn = &mut db.reader().await?;
+    let row: Option<ConnectionRow> = both!(
+        conn,
+        connections::table
+            .filter(connections::id.eq(id.0))
+            .filter(connections::site_id.eq(site.get()))
+            .select(ConnectionRow::as_select())
+            .get_result(conn)
+            .await
+            .optional()
+    )?;
+    row.as_ref().map(Connection::try_from).transpose()
+}
+
+/// Those of these connections that the site has, in no order.
+pub async fn list_by_ids(db: &Db, site: SiteId, ids: &[ConnectionId]) -> Result<Vec<Connection>> {
+    let wanted = Condition::new("connections.site_id = ")
+        .integer(site.get())
+        .and("")
+        .any_integer("connections.id", ids.iter().map(|id| id.0).collect());
+    let conn = &mut db.reader().await?;
+    let rows: Vec<ConnectionRow> =
+        both!(conn, connections::table.filter(wanted).select(ConnectionRow::as_select()).load(conn).await)?;
+    rows.iter().map(Connection::try_from).collect()
+}
