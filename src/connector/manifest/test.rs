@@ -1,0 +1,91 @@
+//! The steps of a connector's test.
+
+use super::{
+    super::{
+        fault::{Faults, suggestion},
+        model::{Flow, Step},
+        reader::{Table, Text},
+    },
+    bound,
+    call::{self, BaseUrl},
+    identifier,
+    names::Names,
+    rule, words,
+};
+use crate::domain::{connector::AuthFlow, test_report::TestProof};
+
+/// More than any vendor needs; whoever runs a test gives up after as many calls.
+const STEPS_MAX: usize = 8;
+
+type Bound = Vec<(AuthFlow, String)>;
+
+pub(super) fn read_all(
+    root: &mut Table<'_, '_>,
+    faults: &mut Faults<'_>,
+    flows: &[Flow],
+    base: Option<&BaseUrl>,
+) -> (Vec<Step>, Bound) {
+    let mut tables = root.tables(faults, "test");
+    let heads: Vec<(Option<String>, Vec<AuthFlow>)> = tables.iter_mut().map(|table| head(table, faults, flows)).collect();
+    let mut steps = Vec::new();
+    let mut bounds = Vec::new();
+    for (index, mut table) in tables.into_iter().enumerate() {
+        let (name, used_by) = &heads[index];
+        if heads[..index].iter().any(|(earlier, _)| earlier.is_some() && earlier == name) {
+            faults.add(&table.span, "there is a step of this name already");
+        }
+        if index == STEPS_MAX {
+            faults.add(&table.span, format!("a test has at most {STEPS_MAX} steps"));
+        }
+        let later = heads[index + 1..].iter().filter(|(_, flows)| used_by.iter().all(|flow| flows.contains(flow)));
+        let later: Vec<String> = later.filter_map(|(name, _)| name.clone()).collect();
+        let users: Vec<&Flow> = flows.iter().filter(|flow| used_by.contains(&flow.flow)).collect();
+        let step = read(&mut table, faults, &users, &later, base);
+        table.finish(faults);
+        if let (Some(mut step), Some(name)) = (step, name) {
+            bounds.extend(bound(&step.call, &users));
+            step.name.clone_from(name);
+            step.flows.clone_from(used_by);
+            steps.push(step);
+        }
+    }
+    for flow in flows.iter().filter(|flow| !heads.iter().any(|(_, used_by)| used_by.contains(&flow.flow))) {
+        root.missing(faults, &format!("a step of [[test]] for the flow {}", flow.flow));
+    }
+    (steps, bounds)
+}
+
+fn head(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, flows: &[Flow]) -> (Option<String>, Vec<AuthFlow>) {
+    let name = identifier(table, faults, "name");
+    if !table.has("flows") {
+        return (name, flows.iter().map(|flow| flow.flow).collect());
+    }
+    let wanted: Vec<Text> = table.texts(faults, "flows");
+    let mut used_by = Vec::new();
+    for text in wanted {
+        match flows.iter().find(|flow| flow.flow.as_str() == text.value) {
+            Some(flow) => used_by.push(flow.flow),
+            None => {
+                let hint = suggestion(&text.value, flows.iter().map(|flow| flow.flow.as_str()));
+                faults.add(&text.span, format!("the connector has no flow `{}`{hint}", text.value));
+            }
+        }
+    }
+    (name, used_by)
+}
+
+fn read(
+    table: &mut Table<'_, '_>,
+    faults: &mut Faults<'_>,
+    flows: &[&Flow],
+    later: &[String],
+    base: Option<&BaseUrl>,
+) -> Option<Step> {
+    let names = Names { message: true, ..Names::of_connection(flows) };
+    let of_connection = Names::of_connection(flows);
+    let call = call::read(table, faults, &names, base);
+    let rules = rule::read_all(table, faults, "rules", rule::Place { names: &of_connection, later_steps: Some(later) });
+    let account = rule::account(table, faults, &of_connection);
+    let proof = table.word(faults, "proof", &words(TestProof::ALL, |proof| proof.as_str()));
+    Some(Step { name: String::new(), flows: Vec::new(), call: call?, rules, account, proof })
+}

@@ -1,0 +1,176 @@
+//! The values that a template's placeholders have in one call.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::Value;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::{
+    delivery::Event,
+    model::{Derived, DerivedRule, Flow},
+    template::{Name, Part, Template, UrlPart},
+    values::Values,
+};
+
+/// Why a call cannot be made. Names what is missing, and repeats no value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BuildError {
+    pub message: String,
+}
+
+impl BuildError {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}
+
+/// Everything that a template may name.
+#[derive(Clone, Copy)]
+pub(super) struct Placeholders<'a> {
+    pub(super) flow: &'a Flow,
+    pub(super) values: &'a Values,
+    pub(super) event: Option<&'a Event<'a>>,
+    /// The operation's own.
+    pub(super) derived: &'a [Derived],
+    pub(super) message_id: &'a str,
+    pub(super) now: DateTime<Utc>,
+    pub(super) credential: Option<&'a str>,
+}
+
+/// What a name stands for.
+pub(super) enum Found<'a> {
+    Text(Zeroizing<String>),
+    Integer(i64),
+    Json(&'a Value),
+}
+
+impl<'a> Placeholders<'a> {
+    /// The name's value; `None` where it is absent. A JSON null is absent.
+    pub(super) fn find(&self, name: &Name) -> Option<Found<'a>> {
+        let text = |text: String| Some(Found::Text(Zeroizing::new(text)));
+        match name {
+            Name::Field(name) => {
+                let value = self.values.get(name)?;
+                let integer = self.flow.fields.iter().any(|field| field.name == *name && field.integer);
+                match value.parse() {
+                    Ok(number) if integer => Some(Found::Integer(number)),
+                    _ => text(value.to_owned()),
+                }
+            }
+            Name::FieldPart(name, part) => {
+                let url = Url::parse(self.values.get(name)?).ok()?;
+                text(match part {
+                    UrlPart::Host => url.host_str()?.to_owned(),
+                    UrlPart::Path => url.path().to_owned(),
+                })
+            }
+            Name::Derived(name) => {
+                let derived = self.derived.iter().chain(&self.flow.derived).find(|derived| derived.name == *name)?;
+                self.derive(&derived.rule).map(Found::Text)
+            }
+            Name::Payload(path) => {
+                let mut value = self.event?.payload;
+                for step in path {
+                    value = value.get(step)?;
+                }
+                (!value.is_null()).then_some(Found::Json(value))
+            }
+            Name::EventType => text(self.event?.event_type.to_owned()),
+            Name::EventIdentifier => text(self.event?.event_identifier.to_owned()),
+            Name::EventModule => text(self.event?.module.to_owned()),
+            Name::EventAcceptedAt => text(timestamp(self.event?.accepted_at)),
+            Name::MessageId => text(self.message_id.to_owned()),
+            Name::AttemptTimestamp => text(self.now.timestamp().to_string()),
+            Name::AttemptTime => text(timestamp(self.now)),
+            Name::Credential => text(self.credential?.to_owned()),
+        }
+    }
+
+    fn derive(&self, rule: &DerivedRule) -> Option<Zeroizing<String>> {
+        match rule {
+            DerivedRule::FirstOf(templates) => templates.iter().find_map(|template| self.render(template).ok().flatten()),
+            DerivedRule::Capture { from, pattern } => {
+                let source = self.text(from).ok().flatten()?;
+                let found = pattern.captures(&source)?.get(1)?.as_str().to_owned();
+                Some(Zeroizing::new(found))
+            }
+        }
+    }
+
+    /// The name's value as text; `None` where it is absent.
+    pub(super) fn text(&self, name: &Name) -> Result<Option<Zeroizing<String>>, BuildError> {
+        Ok(match self.find(name) {
+            None => None,
+            Some(Found::Text(text)) => Some(text),
+            Some(Found::Integer(number)) => Some(Zeroizing::new(number.to_string())),
+            Some(Found::Json(value)) => Some(Zeroizing::new(
+                scalar(value)
+                    .ok_or_else(|| BuildError::new(format!("`{}` is not a single value", shown(name))))?
+                    .into_owned(),
+            )),
+        })
+    }
+
+    /// The whole template as text; `None` where one of its values is absent.
+    pub(super) fn render(&self, template: &Template) -> Result<Option<Zeroizing<String>>, BuildError> {
+        let mut rendered = Zeroizing::new(String::new());
+        for part in &template.parts {
+            match part {
+                Part::Literal(text) => rendered.push_str(text),
+                Part::Value(name) => match self.text(name)? {
+                    Some(text) => rendered.push_str(&text),
+                    None => return Ok(None),
+                },
+            }
+        }
+        Ok(Some(rendered))
+    }
+
+    /// The whole template as text.
+    pub(super) fn require(&self, template: &Template) -> Result<Zeroizing<String>, BuildError> {
+        self.render(template)?.ok_or_else(|| self.absent(template))
+    }
+
+    /// Says which of the template's values is absent.
+    pub(super) fn absent(&self, template: &Template) -> BuildError {
+        let missing = template.names().find(|name| self.find(name).is_none());
+        BuildError::new(missing.map_or_else(|| "a value is missing".to_owned(), |name| format!("`{}` is missing", shown(name))))
+    }
+}
+
+/// RFC 3339 in UTC, with milliseconds.
+fn timestamp(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A JSON value as plain text; `None` for objects, arrays and null.
+pub(super) fn scalar(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        Value::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The name as a manifest writes it.
+pub(super) fn shown(name: &Name) -> String {
+    match name {
+        Name::Field(name) => format!("field.{name}"),
+        Name::FieldPart(name, UrlPart::Host) => format!("field.{name}.host"),
+        Name::FieldPart(name, UrlPart::Path) => format!("field.{name}.path"),
+        Name::Derived(name) => format!("derived.{name}"),
+        Name::Payload(path) => path.iter().fold("payload".to_owned(), |text, step| format!("{text}.{step}")),
+        Name::EventType => "event.type".to_owned(),
+        Name::EventIdentifier => "event.identifier".to_owned(),
+        Name::EventModule => "event.module".to_owned(),
+        Name::EventAcceptedAt => "event.accepted_at".to_owned(),
+        Name::MessageId => "message.id".to_owned(),
+        Name::AttemptTimestamp => "attempt.timestamp".to_owned(),
+        Name::AttemptTime => "attempt.time".to_owned(),
+        Name::Credential => "credential".to_owned(),
+    }
+}
