@@ -1,0 +1,265 @@
+//! One attempt of one delivery: open, build, send, read, settle.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    credentials::Opened,
+    gateway::Gateway,
+    types::{Failure, OrInternal as _},
+};
+use crate::{
+    connector::{self, CallContext, Connector, Event, Operation, Reading, Verdict},
+    domain::{
+        clock::random,
+        connection::Connection,
+        delivery::{DeliveryEntry, DeliveryFailure, DeliveryOutcome, DeliveryStatus, DeliveryWait},
+        exchange::{Answer, NoAnswer},
+        retry::{self, Next},
+        secret::SecretBytes,
+        settings::Settings,
+        state::Observation,
+    },
+    egress::Limits,
+    store::{
+        self, NewActivity,
+        delivery::{After, Attempt, Claim, Settlement},
+    },
+};
+
+/// How much of an answer is read.
+const MAX_BODY: usize = 64 * 1024;
+
+/// How long a claim is ours. Longer than any call may take, so that it runs out only where a process
+/// has died.
+pub const LEASE: TimeDelta = TimeDelta::seconds(60);
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub enum Delivered {
+    /// The attempt and what follows from it are stored.
+    Settled(Box<DeliveryEntry>),
+    /// The lease had run out, and somebody else has the delivery now.
+    LeaseLost,
+}
+
+/// What one call brought, before the schedule has its say.
+struct Brought {
+    verdict: Verdict,
+    vendor_response_code: Option<u16>,
+    vendor_message: Option<String>,
+    latency_ms: Option<u32>,
+}
+
+impl Brought {
+    /// No call was made.
+    fn no_call(failure: DeliveryFailure, message: &str) -> Self {
+        Self {
+            verdict: Verdict::Reject { failure },
+            vendor_response_code: None,
+            vendor_message: Some(message.to_owned()),
+            latency_ms: None,
+        }
+    }
+}
+
+impl Gateway {
+    /// Makes one attempt of a claimed delivery and settles it. `activity` makes the entry that an
+    /// operator's retry leaves in the activity log.
+    pub(super) async fn attempt(
+        &self,
+        claim: Claim,
+        activity: Option<Box<dyn FnOnce(DeliveryOutcome) -> NewActivity + Send>>,
+    ) -> Result<Delivered, Failure> {
+        let site = claim.site;
+        let settings = store::settings::find(&self.db, site).await.or_internal("reading the settings")?;
+        let attempted_at = self.now();
+        let brought = self.call(&claim, &settings).await?;
+        let now = self.now();
+        let (attempt, after, observation) = self.conclude(&claim, &settings, brought, attempted_at, now);
+        let settlement = Settlement {
+            site,
+            delivery: claim.delivery.id,
+            lease: claim.lease,
+            now,
+            activity: activity.map(|make| make(attempt.outcome)),
+            attempt,
+            after,
+            observation,
+            error_pattern: settings.error_pattern,
+        };
+        let settled = store::delivery::settle(&self.db, settlement).await.or_internal("settling the delivery")?;
+        self.committed(site);
+        Ok(settled.map_or(Delivered::LeaseLost, |settled| Delivered::Settled(Box::new(settled.entry))))
+    }
+
+    /// For the worker: one attempt of a delivery that it has claimed.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] where nothing could be stored; the claim then runs out by itself.
+    pub async fn deliver(&self, claim: Claim) -> Result<Delivered, Failure> {
+        self.attempt(claim, None).await
+    }
+
+    /// For the worker: claims what is due. See [`store::delivery::claim`].
+    pub async fn claim_deliveries(
+        &self,
+        limit: u32,
+        per_connection: u32,
+        busy: &[crate::domain::id::ConnectionId],
+    ) -> Result<Vec<Claim>, Failure> {
+        let now = self.now();
+        store::delivery::claim(&self.db, now, now + LEASE, limit, per_connection, busy)
+            .await
+            .or_internal("claiming deliveries")
+    }
+
+    /// For the worker: when something will be due next.
+    pub async fn next_delivery_due(&self) -> Result<Option<DateTime<Utc>>, Failure> {
+        store::delivery::next_due(&self.db, self.now()).await.or_internal("looking for the next delivery")
+    }
+
+    /// For the worker: ends what is queued for connections that have been removed; says how many.
+    pub async fn cancel_orphaned_deliveries(&self, limit: u32) -> Result<u64, Failure> {
+        store::delivery::cancel_orphans(&self.db, self.now(), limit).await.or_internal("cancelling deliveries")
+    }
+
+    async fn call(&self, claim: &Claim, settings: &Settings) -> Result<Brought, Failure> {
+        let delivery = &claim.delivery;
+        let found = store::connection::find(&self.db, claim.site, delivery.connection)
+            .await
+            .or_internal("reading the connection")?;
+        let Some(connection) = found else {
+            return Ok(Brought::no_call(DeliveryFailure::ConnectionRemoved, "the connection was removed"));
+        };
+        let Some(connector) = self.library().get(&connection.connector_slug) else {
+            return Ok(Brought::no_call(DeliveryFailure::VendorRejected, "the connector is not in the library any more"));
+        };
+        let Some(operation) = connector.operation(&delivery.event_type) else {
+            return Ok(Brought::no_call(DeliveryFailure::VendorRejected, "the connector takes no event of this type any more"));
+        };
+        let keyring = self.keyring(claim.site).await?;
+        let Ok(payload) = keyring.open_payload(&delivery.message_id, &claim.payload) else {
+            tracing::error!(delivery = delivery.id.0, "the stored payload does not open");
+            return Ok(Brought::no_call(DeliveryFailure::VendorRejected, "the stored payload could not be opened"));
+        };
+        let opened = self.open(claim.site, connection.id).await?;
+        self.exchange(claim, &connection, connector, operation, &payload, &opened, settings).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one call, each from another place")]
+    async fn exchange(
+        &self,
+        claim: &Claim,
+        connection: &Connection,
+        connector: &Arc<Connector>,
+        operation: &Operation,
+        payload: &SecretBytes,
+        opened: &Opened,
+        settings: &Settings,
+    ) -> Result<Brought, Failure> {
+        let delivery = &claim.delivery;
+        let payload: serde_json::Value =
+            serde_json::from_slice(payload.expose()).map_err(|_| "it is no JSON").or_internal("reading the payload")?;
+        let event = Event {
+            event_type: &delivery.event_type,
+            event_identifier: &delivery.event_identifier,
+            payload: &payload,
+            accepted_at: delivery.accepted_at,
+            module: &delivery.module,
+        };
+        let context = CallContext {
+            values: &opened.values,
+            signing: &opened.signing,
+            now: self.now(),
+            message_id: &delivery.message_id,
+        };
+        let request = match connector::build_delivery(connector, connection.auth_flow, operation, &event, &context) {
+            Ok(request) => request,
+            Err(error) => return Ok(Brought::no_call(DeliveryFailure::VendorRejected, &error.message)),
+        };
+        let timeout = Duration::from_millis(u64::from(settings.delivery_timeout_ms));
+        let answer = self.egress.send(request, Limits { timeout, max_body: MAX_BODY }).await;
+        let Reading { verdict, vendor_message } =
+            connector::read_delivery(connector, operation, answer.as_ref(), self.now());
+        Ok(Brought {
+            verdict,
+            vendor_response_code: answer.as_ref().ok().map(|answer| answer.status),
+            vendor_message: vendor_message.map(|message| connector::mask(&message, &context)),
+            latency_ms: latency_ms(&answer),
+        })
+    }
+
+    /// What one call means for the delivery and for its connection.
+    fn conclude(
+        &self,
+        claim: &Claim,
+        settings: &Settings,
+        brought: Brought,
+        attempted_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> (Attempt, After, Option<(Observation, String)>) {
+        let attempt_number = claim.delivery.attempts + 1;
+        let by_hand = claim.retry_of.is_some();
+        let failed = (DeliveryOutcome::Failed, After::Ended(DeliveryStatus::Failed));
+        let (outcome, after, failure, observation) = match brought.verdict {
+            Verdict::Done => (DeliveryOutcome::Delivered, After::Ended(DeliveryStatus::Delivered), None, None),
+            Verdict::Retry { failure, after } => {
+                let jitter = u32::from_be_bytes(random(&*self.entropy));
+                let next = retry::next(attempt_number, failure, &settings.retry_schedule_seconds, after, jitter);
+                let (outcome, then) = match next {
+                    // A retry by hand is one more attempt, not a new schedule.
+                    Next::After(wait) if !by_hand => {
+                        let at = now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::days(1));
+                        let waiting_for = match failure {
+                            DeliveryFailure::RateLimited => DeliveryWait::RateLimit,
+                            _ => DeliveryWait::Schedule,
+                        };
+                        (DeliveryOutcome::Retried, After::Again { at, waiting_for })
+                    }
+                    Next::After(_) | Next::GiveUp => failed,
+                };
+                (outcome, then, Some(failure), None)
+            }
+            Verdict::Reject { failure } => (failed.0, failed.1, Some(failure), None),
+            Verdict::Gone => {
+                let why = "the destination answered 410 Gone".to_owned();
+                let observed = Some((Observation::DestinationGone, why));
+                (failed.0, failed.1, Some(DeliveryFailure::VendorRejected), observed)
+            }
+            Verdict::Reauthorize { failure, reason } => {
+                let observation = if failure == DeliveryFailure::CredentialRevoked {
+                    Observation::DeliverySaidRevoked
+                } else {
+                    Observation::DeliverySaidExpired { refreshable: false }
+                };
+                // The connection leaves active, so what is queued is held until it is back; attempts stay bounded.
+                let spent = attempt_number as usize > settings.retry_schedule_seconds.len();
+                let (outcome, then) = if by_hand || spent {
+                    failed
+                } else {
+                    (DeliveryOutcome::Retried, After::Again { at: now, waiting_for: DeliveryWait::Connection })
+                };
+                (outcome, then, Some(failure), Some((observation, reason)))
+            }
+        };
+        let attempt = Attempt {
+            outcome,
+            failure,
+            vendor_response_code: brought.vendor_response_code,
+            vendor_message: brought.vendor_message,
+            latency_ms: brought.latency_ms,
+            attempted_at,
+        };
+        (attempt, after, observation)
+    }
+}
+
+fn latency_ms(answer: &Result<Answer, NoAnswer>) -> Option<u32> {
+    let latency = match answer {
+        Ok(answer) => answer.latency,
+        Err(none) => none.latency,
+    };
+    Some(u32::try_from(latency.as_millis()).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,215 @@
+//! Taking an outbound event: checked, stored, and from then on ours.
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    gateway::Gateway,
+    types::{Acting, Dispatch, DispatchEvent, DispatchRejection, Failure, OrInternal as _, PayloadViolation, WhenNotActive},
+    validate,
+};
+use crate::{
+    connector,
+    domain::{
+        connection::{Connection, ConnectionState},
+        principal::Actor,
+    },
+    store::{
+        self,
+        delivery::{Inserted, NewDelivery},
+    },
+};
+
+impl Gateway {
+    /// Hands over one event. Accepted means stored: it outlives a crash.
+    ///
+    /// # Errors
+    /// [`Failure::BadInput`] for a malformed argument and [`Failure::LimitExceeded`] for too large a
+    /// payload. What a module must branch on is no error: see [`Dispatch::Rejected`].
+    pub async fn dispatch(&self, acting: &Acting, input: DispatchEvent) -> Result<Dispatch, Failure> {
+        let module = originating_module(acting, input.originating_module.as_deref())?;
+        validate::event_type("eventType", &input.event_type)?;
+        validate::text("eventIdentifier", &input.event_identifier, validate::EVENT_IDENTIFIER_MAX)?;
+        let key = match &input.idempotency_key {
+            Some(key) => key.clone(),
+            None => format!("{}:{}", input.event_type, input.event_identifier),
+        };
+        validate::text("idempotencyKey", &key, validate::IDEMPOTENCY_KEY_MAX)?;
+        let payload = canonical(&input.payload);
+        if payload.len() > self.limits.max_payload {
+            return Err(Failure::LimitExceeded(format!(
+                "the payload has {} bytes of JSON; at most {} are taken",
+                payload.len(),
+                self.limits.max_payload
+            )));
+        }
+        let digest = digest(&input.event_type, &payload);
+        let site = acting.site();
+
+        let Some(connection) =
+            store::connection::find(&self.db, site, input.connection).await.or_internal("reading the connection")?
+        else {
+            return Ok(no_connection());
+        };
+        let earlier = store::delivery::find_by_key(&self.db, site, connection.id, &module, &key)
+            .await
+            .or_internal("looking for an earlier delivery")?;
+        if let Some((delivery, earlier_digest)) = earlier {
+            return Ok(repeated(delivery, earlier_digest == digest));
+        }
+        if let Some(rejection) = self.refusal(&connection, &input) {
+            return Ok(rejection);
+        }
+        let now = self.now();
+        let message_id = self.new_message_id();
+        let sealed = self
+            .keyring(site)
+            .await?
+            .seal_payload(now.date_naive(), self.replica, &message_id, &payload)
+            .or_internal("sealing the payload")?;
+        let new = NewDelivery {
+            connection: connection.id,
+            connection_name: connection.display_name,
+            connector_slug: connection.connector_slug,
+            module,
+            event_type: input.event_type,
+            event_identifier: input.event_identifier,
+            idempotency_key: key,
+            request_digest: digest,
+            message_id,
+            payload: sealed,
+            accepted_at: now,
+            next_attempt_at: now,
+        };
+        match store::delivery::insert(&self.db, site, new).await.or_internal("storing the delivery")? {
+            Inserted::Accepted(delivery) => {
+                self.bus.wake_deliveries();
+                Ok(Dispatch::Accepted { delivery, duplicate: false })
+            }
+            Inserted::Duplicate { delivery, same_request } => Ok(repeated(delivery, same_request)),
+            Inserted::ConnectionGone => Ok(no_connection()),
+        }
+    }
+
+    /// What stands in the way of an event on this connection, checked in the order that callers rely on:
+    /// operation, payload, scopes, state.
+    fn refusal(&self, connection: &Connection, input: &DispatchEvent) -> Option<Dispatch> {
+        let known = self
+            .library()
+            .get(&connection.connector_slug)
+            .and_then(|connector| connector.operation(&input.event_type).map(|operation| (connector, operation)));
+        let Some((_, operation)) = known else {
+            return Some(rejected(
+                DispatchRejection::OperationUnknown,
+                format!("{} takes no event of this type", connection.connector_slug),
+            ));
+        };
+        let violations = connector::check_payload(operation, &input.payload);
+        if !violations.is_empty() {
+            let violations = violations
+                .into_iter()
+                .map(|v| PayloadViolation { pointer: v.pointer, message: v.message })
+                .collect();
+            return Some(Dispatch::Rejected {
+                reason: DispatchRejection::PayloadInvalid,
+                message: "the payload does not fit the operation's schema".to_owned(),
+                state: None,
+                missing_scopes: Vec::new(),
+                violations,
+            });
+        }
+        let mut missing: Vec<String> = operation
+            .required_scopes
+            .iter()
+            .chain(&input.required_scopes)
+            .filter(|scope| !connection.scopes_granted.contains(scope))
+            .cloned()
+            .collect();
+        missing.sort();
+        missing.dedup();
+        if !missing.is_empty() {
+            return Some(Dispatch::Rejected {
+                reason: DispatchRejection::ScopeInsufficient,
+                message: "the connection has not been granted every scope that this event needs".to_owned(),
+                state: Some(connection.state),
+                missing_scopes: missing,
+                violations: Vec::new(),
+            });
+        }
+        if connection.state != ConnectionState::Active && input.when_not_active == WhenNotActive::Reject {
+            return Some(Dispatch::Rejected {
+                reason: DispatchRejection::ConnectionNotActive,
+                message: format!("the connection is {}", connection.state),
+                state: Some(connection.state),
+                missing_scopes: Vec::new(),
+                violations: Vec::new(),
+            });
+        }
+        None
+    }
+}
+
+/// A module's own token decides which module an event comes from; an operator must say.
+fn originating_module(acting: &Acting, given: Option<&str>) -> Result<String, Failure> {
+    const FIELD: &str = "originatingModule";
+    match (&acting.caller.principal.actor, given) {
+        (Actor::Module { name }, None) => Ok(name.clone()),
+        (Actor::Module { name }, Some(given)) if given == name => Ok(name.clone()),
+        (Actor::Module { name }, Some(_)) => {
+            Err(Failure::bad_input(FIELD, format!("this token belongs to the module {name}; leave the field out")))
+        }
+        (Actor::Operator { .. }, Some(given)) => {
+            validate::module(FIELD, given)?;
+            Ok(given.to_owned())
+        }
+        (Actor::Operator { .. }, None) => {
+            Err(Failure::bad_input(FIELD, "an operator must say which module the event comes from, such as forms"))
+        }
+    }
+}
+
+/// The payload as bytes that are equal for equal values, whatever the order of its keys.
+fn canonical(payload: &Value) -> Vec<u8> {
+    let mut sorted = payload.clone();
+    sorted.sort_all_objects();
+    sorted.to_string().into_bytes()
+}
+
+/// Tells a repeated request from another one under the same key.
+fn digest(event_type: &str, payload: &[u8]) -> Vec<u8> {
+    Sha256::new().chain_update(event_type.as_bytes()).chain_update([0]).chain_update(payload).finalize().to_vec()
+}
+
+fn repeated(delivery: crate::domain::delivery::Delivery, same_request: bool) -> Dispatch {
+    if same_request {
+        Dispatch::Accepted { delivery, duplicate: true }
+    } else {
+        rejected(
+            DispatchRejection::IdempotencyMismatch,
+            "another event was handed over under this idempotency key".to_owned(),
+        )
+    }
+}
+
+fn no_connection() -> Dispatch {
+    rejected(DispatchRejection::ConnectionNotFound, "there is no such connection".to_owned())
+}
+
+fn rejected(reason: DispatchRejection, message: String) -> Dispatch {
+    Dispatch::Rejected { reason, message, state: None, missing_scopes: Vec::new(), violations: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_order_of_keys_does_not_make_another_request() {
+        let (a, b) = (json!({"x": {"b": 1, "a": [2, 1]}, "y": 1}), json!({"y": 1, "x": {"a": [2, 1], "b": 1}}));
+        assert_eq!(digest("t", &canonical(&a)), digest("t", &canonical(&b)));
+        assert_ne!(digest("t", &canonical(&a)), digest("u", &canonical(&a)));
+        assert_ne!(digest("t", &canonical(&json!([1, 2]))), digest("t", &canonical(&json!([2, 1]))));
+    }
+}

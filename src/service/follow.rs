@@ -1,0 +1,94 @@
+//! Following a site's stream: every event from now on, in order, none missing.
+
+use std::collections::VecDeque;
+
+use futures_util::{StreamExt as _, stream::BoxStream};
+use tokio::sync::watch;
+
+use super::{
+    gateway::Gateway,
+    types::{Failure, OrInternal as _},
+};
+use crate::{
+    bus::Follower,
+    domain::{event::StreamEvent, id::SiteId},
+    store,
+};
+
+/// How many events are read at once: what one follower holds in memory at most.
+const BATCH: u32 = 64;
+
+struct State {
+    gateway: Gateway,
+    _counted: Counted,
+    site: SiteId,
+    follower: Follower,
+    last: i64,
+    read: VecDeque<StreamEvent>,
+}
+
+impl Gateway {
+    /// The site's events from now on. The bus only wakes; the events are read from the database in the
+    /// order of their numbers, so that a lost wake-up delays and never loses.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] where the stream's position cannot be read. After an error the stream ends.
+    pub async fn follow(&self, site: SiteId) -> Result<BoxStream<'static, Result<StreamEvent, Failure>>, Failure> {
+        // First the wake-ups, then the position: what is committed in between is noticed.
+        let follower = self.bus.follow(site);
+        let last = store::stream::position(&self.db, site).await.or_internal("reading the stream's position")?;
+        let state = State { gateway: self.clone(), _counted: Counted::new(&self.followers), site, follower, last, read: VecDeque::new() };
+        Ok(futures_util::stream::unfold(Some(state), |state| async {
+            let mut state = state?;
+            match state.next().await {
+                Ok(event) => Some((Ok(event), Some(state))),
+                Err(failure) => Some((Err(failure), None)),
+            }
+        })
+        .boxed())
+    }
+
+    /// How far the streams of these sites have come, for those who notice what other processes commit.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] where they cannot be read.
+    pub async fn stream_positions(&self, sites: &[SiteId]) -> Result<Vec<(SiteId, i64)>, Failure> {
+        store::stream::positions(&self.db, sites).await.or_internal("reading the streams' positions")
+    }
+}
+
+/// Counts one stream for as long as it is followed.
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|n| *n += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|n| *n -= 1);
+    }
+}
+
+impl State {
+    async fn next(&mut self) -> Result<StreamEvent, Failure> {
+        loop {
+            if let Some(event) = self.read.pop_front() {
+                return Ok(event);
+            }
+            let events = store::stream::list_after(&self.gateway.db, self.site, self.last, BATCH)
+                .await
+                .or_internal("reading the stream")?;
+            match events.last() {
+                Some(event) => {
+                    self.last = event.number;
+                    self.read = events.into();
+                }
+                None => self.follower.woken().await,
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The gateway as its callers hold it: everything that a verb needs, in one handle.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use super::types::{Acting, Caller, Failure, OrInternal as _};
+use crate::{
+    bus::Bus,
+    connector::{Connector, Library},
+    domain::{
+        activity::{ActivityAction, ActivityOutcome},
+        capability::{Capabilities, Capability, resolve_role},
+        clock::{SharedClock, SharedEntropy, now_ms, random},
+        connection::Connection,
+        connector::ConnectorFamily,
+        id::SiteId,
+        principal::{Actor, Principal},
+    },
+    egress::Egress,
+    store::{self, ConnectionRef, Db, NewActivity},
+    vault::{Keyring, Vault, WrappedKey},
+};
+
+/// How many sites' opened keys, and how many operators' names, are remembered at most.
+const REMEMBERED: usize = 4_096;
+
+/// What a gateway is made of.
+pub struct Parts {
+    pub db: Db,
+    pub vault: Vault,
+    pub egress: Egress,
+    pub library: Arc<Library>,
+    pub bus: Bus,
+    pub clock: SharedClock,
+    pub entropy: SharedEntropy,
+    pub limits: Limits,
+}
+
+/// Bounds on what a call may bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest payload of an event, in bytes of JSON.
+    pub max_payload: usize,
+}
+
+/// The handle on all verbs and readings. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+/// The parts, for the verbs of this module alone.
+pub struct Inner {
+    pub(super) db: Db,
+    pub(super) vault: Vault,
+    pub(super) egress: Egress,
+    pub(super) library: Arc<Library>,
+    pub(super) bus: Bus,
+    pub(super) clock: SharedClock,
+    pub(super) entropy: SharedEntropy,
+    pub(super) limits: Limits,
+    /// Tells this process from others where keys are derived for it.
+    pub(super) replica: [u8; 8],
+    /// How many streams are followed now.
+    pub(super) followers: watch::Sender<usize>,
+    tasks: TaskTracker,
+    keyrings: Mutex<HashMap<SiteId, Arc<Keyring>>>,
+    /// Operators as they were last noted, so that a request of a known one writes nothing.
+    noted: Mutex<HashMap<(SiteId, i64), Option<String>>>,
+}
+
+impl std::ops::Deref for Gateway {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Gateway {
+    /// Puts a gateway together. `app` does, and nobody else.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let replica = random(&*parts.entropy);
+        Self(Arc::new(Inner {
+            db: parts.db,
+            vault: parts.vault,
+            egress: parts.egress,
+            library: parts.library,
+            bus: parts.bus,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            limits: parts.limits,
+            replica,
+            followers: watch::channel(0).0,
+            tasks: TaskTracker::new(),
+            keyrings: Mutex::default(),
+            noted: Mutex::default(),
+        }))
+    }
+
+    /// The connector library.
+    #[must_use]
+    pub fn library(&self) -> &Library {
+        &self.0.library
+    }
+
+    /// How many streams are followed now, and each change of it.
+    #[must_use]
+    pub fn followers(&self) -> watch::Receiver<usize> {
+        self.0.followers.subscribe()
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// What is not ready, in words that may be shown to anybody.
+    pub async fn ready(&self) -> Result<(), String> {
+        self.db.ping().await.map_err(|error| {
+            tracing::warn!(%error, "the database does not answer");
+            "the database does not answer".to_owned()
+        })
+    }
+
+    /// Takes note of a caller whose token is valid: its site exists from then on, with a key, and
+    /// its operator's name is the one that the token gives.
+    pub async fn admit(&self, principal: &Principal) -> Result<(), Failure> {
+        self.keyring(principal.site).await?;
+        if let Actor::Operator { id, name } = &principal.actor {
+            let key = (principal.site, id.0);
+            let known = lock(&self.noted).get(&key).is_some_and(|noted| noted == name);
+            if !known {
+                store::operator::note(&self.db, principal.site, *id, name.as_deref(), self.now())
+                    .await
+                    .or_internal("noting the operator")?;
+                remember(&self.noted, key, name.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// A caller with what its role may do, read afresh.
+    pub async fn act(&self, caller: Caller) -> Result<Acting, Failure> {
+        let capabilities = self.capabilities(&caller.principal).await?;
+        Ok(Acting { caller, capabilities })
+    }
+
+    /// What a principal's role may do now. A role that is gone leaves its holders with nothing.
+    pub async fn capabilities(&self, principal: &Principal) -> Result<Capabilities, Failure> {
+        let own = store::role::list(&self.db, principal.site).await.or_internal("reading the site's roles")?;
+        Ok(resolve_role(&principal.role, own.iter().map(|(name, capabilities)| (name.as_str(), *capabilities))))
+    }
+
+    /// Capabilities needed besides an action's own for every credential action on this connector.
+    #[must_use]
+    pub fn extra_capabilities(&self, connector: &Connector) -> Capabilities {
+        match connector.family {
+            ConnectorFamily::Payments => Capabilities::of(&[Capability::ManagePaymentCredentials]),
+            _ => Capabilities::NONE,
+        }
+    }
+
+    /// Refuses a credential action on a connector whose family asks for more than the caller has.
+    pub(super) fn require_extra(&self, acting: &Acting, connector: &Connector) -> Result<(), Failure> {
+        match acting.capabilities.missing(self.extra_capabilities(connector)).iter().next() {
+            Some(capability) => Err(Failure::Forbidden(capability)),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends once every verb that is on its way has committed or failed. No verb begins afterwards that
+    /// anybody waits for: `app` calls this when no request comes in any more.
+    pub async fn finish(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// Runs a verb to its end, also where the caller goes away meanwhile.
+    pub(super) async fn in_own_task<T: Send + 'static>(
+        &self,
+        verb: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.0.tasks.spawn(verb.in_current_span()).await.or_internal("a verb's task")?
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        now_ms(&*self.clock)
+    }
+
+    /// The site's opened keys; the first call for a site makes its key.
+    pub(super) async fn keyring(&self, site: SiteId) -> Result<Arc<Keyring>, Failure> {
+        if let Some(keyring) = lock(&self.keyrings).get(&site) {
+            return Ok(Arc::clone(keyring));
+        }
+        let mut rows = store::site::keys(&self.db, site).await.or_internal("reading the site's keys")?;
+        if rows.is_empty() {
+            let first = self.vault.new_site_key(site, 1).or_internal("making the site's key")?;
+            let row = store::site::SiteKeyRow {
+                version: first.version,
+                master_key_id: first.master_key_id,
+                wrapped: first.wrapped,
+                created_at: self.now(),
+            };
+            store::site::create(&self.db, site, self.now(), row).await.or_internal("storing the site's key")?;
+            // Another replica may have been first: what is stored is what counts.
+            rows = store::site::keys(&self.db, site).await.or_internal("reading the site's keys")?;
+        }
+        let wrapped: Vec<WrappedKey> = rows
+            .into_iter()
+            .map(|row| WrappedKey { version: row.version, master_key_id: row.master_key_id, wrapped: row.wrapped })
+            .collect();
+        let keyring = Arc::new(self.vault.open_keys(site, &wrapped).or_internal("opening the site's keys")?);
+        remember(&self.keyrings, site, Arc::clone(&keyring));
+        Ok(keyring)
+    }
+
+    /// Says that a site's stream has grown.
+    pub(super) fn committed(&self, site: SiteId) {
+        self.bus.wake_site(site);
+    }
+
+    /// Writes a row of the activity log that no other change carries.
+    pub(super) async fn log_activity(&self, site: SiteId, activity: NewActivity) -> Result<(), Failure> {
+        store::activity::insert(&self.db, site, self.now(), activity).await.or_internal("writing the activity log")?;
+        self.committed(site);
+        Ok(())
+    }
+}
+
+/// A row for the activity log: this caller did this to this connection, and so it ended.
+pub(super) fn activity(
+    acting: &Acting,
+    action: ActivityAction,
+    connection: Option<&Connection>,
+    outcome: ActivityOutcome,
+    detail: Option<String>,
+) -> NewActivity {
+    NewActivity {
+        action,
+        actor: Some(acting.caller.principal.actor.clone()),
+        connection: connection.map(reference),
+        outcome,
+        detail,
+    }
+}
+
+/// What a log keeps of a connection.
+pub(super) fn reference(connection: &Connection) -> ConnectionRef {
+    ConnectionRef {
+        id: connection.id,
+        name: connection.display_name.clone(),
+        slug: connection.connector_slug.clone(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // What is remembered is only ever replaced whole, so a poisoned lock guards nothing half-done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn remember<K: std::hash::Hash + Eq, V>(map: &Mutex<HashMap<K, V>>, key: K, value: V) {
+    let mut map = lock(map);
+    if map.len() >= REMEMBERED {
+        map.clear();
+    }
+    map.insert(key, value);
+}

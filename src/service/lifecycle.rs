@@ -1,0 +1,219 @@
+//! Test, pause, resume, disconnect.
+
+use std::sync::Arc;
+
+use super::{
+    gateway::{Gateway, activity},
+    test_call::reason,
+    types::{Acting, Disconnection, Failure, OrInternal as _, Revocation, Tested},
+};
+use crate::{
+    connector::Connector,
+    domain::{
+        activity::{ActivityAction, ActivityOutcome},
+        capability::Capability,
+        connection::{Connection, ConnectionState},
+        id::{ConnectionId, SiteId},
+        state::{Decision, Observation},
+        test_report::TestReport,
+    },
+    store::{
+        self, NewActivity,
+        connection::{Observed, Report},
+    },
+};
+
+/// What is said where a connection is not there (any more).
+pub(super) const NO_CONNECTION: Failure = Failure::NotFound("connection");
+
+impl Gateway {
+    /// Calls the vendor and reports; what was learnt decides the state.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`]; [`Failure::Conflict`] where the connector has left the library.
+    pub async fn test(&self, acting: &Acting, id: ConnectionId) -> Result<Tested, Failure> {
+        let (gateway, acting) = (self.clone(), acting.clone());
+        self.in_own_task(async move {
+            let (connection, connector) = gateway.connection_with_connector(acting.site(), id).await?;
+            let test = gateway.test_stored(acting.site(), &connection, &connector).await?;
+            let observation = Observation::Tested { outcome: test.outcome, refreshable: false };
+            let entry = tested_activity(&acting, ActivityAction::ConnectionTested, &connection, &test);
+            gateway.observe_test(acting.site(), id, observation, test, entry).await
+        })
+        .await
+    }
+
+    /// Stops deliveries. The credential is kept, and so is what is queued.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`].
+    pub async fn pause(&self, acting: &Acting, id: ConnectionId) -> Result<Connection, Failure> {
+        let connection = self.connection(acting.site(), id).await?;
+        let entry =
+            activity(acting, ActivityAction::ConnectionPaused, Some(&connection), ActivityOutcome::Succeeded, None);
+        let report = Report {
+            observation: Observation::Pause,
+            test: None,
+            reason: Some("paused by an operator".to_owned()),
+            activity: Some(entry),
+            touch: true,
+        };
+        Ok(self.observe(acting.site(), id, report).await?.connection)
+    }
+
+    /// Tests a paused connection and returns it to active; a failed test leaves it in error.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`]; [`Failure::Conflict`] in any state but paused.
+    pub async fn resume(&self, acting: &Acting, id: ConnectionId) -> Result<Tested, Failure> {
+        let (gateway, acting) = (self.clone(), acting.clone());
+        self.in_own_task(async move {
+            let (connection, connector) = gateway.connection_with_connector(acting.site(), id).await?;
+            if connection.state != ConnectionState::Paused {
+                return Err(gateway.refuse_resume(&acting, &connection).await?);
+            }
+            let test = gateway.test_stored(acting.site(), &connection, &connector).await?;
+            let observation = Observation::Resume { test: test.outcome };
+            let entry = tested_activity(&acting, ActivityAction::ConnectionResumed, &connection, &test);
+            gateway.observe_test(acting.site(), id, observation, test, entry).await
+        })
+        .await
+    }
+
+    /// Removes the record and its credential. The log keeps what it has, with the connection's id, name
+    /// and connector; what was queued ends cancelled.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`]; [`Failure::Forbidden`] where the connector's family asks for more.
+    pub async fn disconnect(&self, acting: &Acting, id: ConnectionId, _force: bool) -> Result<Disconnection, Failure> {
+        let (gateway, acting) = (self.clone(), acting.clone());
+        self.in_own_task(async move {
+            let connection = gateway.connection(acting.site(), id).await?;
+            gateway.require_extra_for_removal(&acting, &connection)?;
+            let entry = activity(
+                &acting,
+                ActivityAction::ConnectionDisconnected,
+                Some(&connection),
+                ActivityOutcome::Succeeded,
+                None,
+            );
+            store::connection::remove(&gateway.db, acting.site(), id, gateway.now(), entry)
+                .await
+                .or_internal("removing the connection")?
+                .ok_or(NO_CONNECTION)?;
+            gateway.committed(acting.site());
+            // What is queued beyond the first batch is cancelled by the worker.
+            gateway.bus.wake_deliveries();
+            Ok(Disconnection {
+                connection: id,
+                disconnected: true,
+                revocation: Revocation::NotApplicable,
+                revocation_proved: false,
+                detail: Some(
+                    "the credential was removed here; delete or rotate it at the vendor if nothing else uses it".into(),
+                ),
+            })
+        })
+        .await
+    }
+
+    /// A record whose connector has left the library must be removable all the same; its family is not
+    /// known any more, so the tightest rule holds.
+    fn require_extra_for_removal(&self, acting: &Acting, connection: &Connection) -> Result<(), Failure> {
+        match self.library().get(&connection.connector_slug) {
+            Some(connector) => self.require_extra(acting, connector),
+            None if acting.capabilities.has(Capability::ManagePaymentCredentials) => Ok(()),
+            None => Err(Failure::Forbidden(Capability::ManagePaymentCredentials)),
+        }
+    }
+
+    /// A connection of this site.
+    pub(super) async fn connection(&self, site: SiteId, id: ConnectionId) -> Result<Connection, Failure> {
+        store::connection::find(&self.db, site, id).await.or_internal("reading the connection")?.ok_or(NO_CONNECTION)
+    }
+
+    /// A connection of this site, and its connector.
+    pub(super) async fn connection_with_connector(
+        &self,
+        site: SiteId,
+        id: ConnectionId,
+    ) -> Result<(Connection, Arc<Connector>), Failure> {
+        let connection = self.connection(site, id).await?;
+        let connector = self.library().get(&connection.connector_slug).cloned().ok_or_else(|| {
+            Failure::Conflict(format!("the connector {} is not in the library any more", connection.connector_slug))
+        })?;
+        Ok((connection, connector))
+    }
+
+    /// Tests a connection with its stored credential.
+    async fn test_stored(
+        &self,
+        site: SiteId,
+        connection: &Connection,
+        connector: &Arc<Connector>,
+    ) -> Result<TestReport, Failure> {
+        let opened = self.open(site, connection.id).await?;
+        Ok(self.run_test(connector, connection.auth_flow, &opened).await)
+    }
+
+    async fn observe_test(
+        &self,
+        site: SiteId,
+        id: ConnectionId,
+        observation: Observation,
+        test: TestReport,
+        entry: NewActivity,
+    ) -> Result<Tested, Failure> {
+        let report = Report {
+            observation,
+            test: Some(test.clone()),
+            reason: Some(reason(&test)),
+            activity: Some(entry),
+            touch: matches!(observation, Observation::Resume { .. }),
+        };
+        let observed = self.observe(site, id, report).await?;
+        if observed.decision == Decision::Conflict {
+            return Err(Failure::Conflict(cannot_resume(observed.previous)));
+        }
+        // An active connection takes its queue up again.
+        self.bus.wake_deliveries();
+        Ok(Tested { connection: observed.connection, test })
+    }
+
+    /// Says what was learnt about a connection; the state follows.
+    pub(super) async fn observe(&self, site: SiteId, id: ConnectionId, report: Report) -> Result<Observed, Failure> {
+        let observed = store::connection::observe(&self.db, site, id, self.now(), report)
+            .await
+            .or_internal("storing what was observed")?
+            .ok_or(NO_CONNECTION)?;
+        self.committed(site);
+        Ok(observed)
+    }
+
+    async fn refuse_resume(&self, acting: &Acting, connection: &Connection) -> Result<Failure, Failure> {
+        let why = cannot_resume(connection.state);
+        let entry = activity(
+            acting,
+            ActivityAction::ConnectionResumed,
+            Some(connection),
+            ActivityOutcome::Rejected,
+            Some(why.clone()),
+        );
+        self.log_activity(acting.site(), entry).await?;
+        Ok(Failure::Conflict(why))
+    }
+}
+
+fn cannot_resume(state: ConnectionState) -> String {
+    format!("only a paused connection can be resumed; this one is {state}")
+}
+
+fn tested_activity(
+    acting: &Acting,
+    action: ActivityAction,
+    connection: &Connection,
+    test: &TestReport,
+) -> NewActivity {
+    let outcome = if test.passed() { ActivityOutcome::Succeeded } else { ActivityOutcome::Failed };
+    activity(acting, action, Some(connection), outcome, (!test.passed()).then(|| reason(test)))
+}

@@ -1,0 +1,25 @@
+//! Verbs: what can be done with connections and events, from the first check to the commit.
+//!
+//! `graphql` and `worker` call in here; the services call `store`, `vault`, `connector`, `egress` and
+//! `bus`, and know neither GraphQL nor HTTP server types. Every verb that calls a vendor runs in a
+//! task of its own to its commit (see [`Gateway::in_own_task`]), whatever becomes of the request, and
+//! no transaction stays open across a vendor call.
+
+mod connect;
+mod credentials;
+mod deliver;
+mod dispatch;
+mod follow;
+mod gateway;
+mod lifecycle;
+mod modify;
+mod read;
+mod retry;
+mod signed;
+mod test_call;
+mod types;
+mod validate;
+
+pub use deliver::Delivered;
+pub use gateway::{Gateway, Limits, Parts};
+pub use types::*;

@@ -1,0 +1,10 @@
+//! Loops that nobody asks for: they take what is due from the services and run it.
+//!
+//! `app` starts them and stops them; they know services only. A loop ends when its `stop` token is
+//! cancelled and what it has begun has ended.
+
+mod deliver;
+mod watch;
+
+pub use deliver::{DeliverLimits, deliver};
+pub use watch::watch;
