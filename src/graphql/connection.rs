@@ -1,0 +1,404 @@
+//! Connection records, their tests and their history.
+
+use async_graphql::{Context, Description, ID, Object, SimpleObject};
+
+use super::{
+    activity::ActivityEntryConnection,
+    connection_input::{self, ConnectionFilter, ConnectionOrder},
+    delivery::{DeliveryEntryConnection, DeliveryFilter, DeliveryOrder},
+    enums::{AuthFlow, Capability, ConnectionState, StateChangeCause, TestOutcome, TestProof},
+    guard::{Guarded, guarded_some, requires},
+    ids::Named,
+    library::Connector,
+    page::{PageArguments, PageInfo, Rows, cursor, edge, nodes},
+    scalars::{DateTime, Long},
+    scope::SharedScope,
+    sets::{ConnectionSet, Row, rows},
+    viewer::Operator,
+};
+use crate::{
+    domain::{self, capability::Capability as Needs, connection::Connection, page::PageRequest, query},
+    service::Failure,
+};
+
+/// A connector type and a sealed credential, of one site.
+#[derive(Clone, Description)]
+pub struct ConnectionRecord(pub(super) Row<ConnectionSet>);
+
+impl ConnectionRecord {
+    pub(super) fn one(scope: &SharedScope, connection: Connection) -> Self {
+        let mut rows = rows(ConnectionSet::new(scope, vec![connection]), 1);
+        Self(rows.pop().expect("one row was put in"))
+    }
+
+    fn row(&self) -> &Connection {
+        &self.0.set.rows[self.0.at]
+    }
+
+    fn scope(&self) -> &SharedScope {
+        &self.0.set.scope
+    }
+
+    /// Whether it has been granted all of these scopes: for the filter of a stream.
+    pub(super) fn holds(&self, scopes: &[String]) -> bool {
+        scopes.iter().all(|scope| self.row().scopes_granted.contains(scope))
+    }
+}
+
+#[Object(use_type_description)]
+impl ConnectionRecord {
+    pub(super) async fn id(&self) -> ID {
+        Named::Connection(self.row().id).to_id()
+    }
+
+    /// Stable across edits; never used again once the record is gone.
+    async fn database_id(&self) -> Long {
+        Long(self.row().id.0)
+    }
+
+    async fn connector(&self) -> Connector {
+        Connector::of_record(self.scope(), &self.row().connector_slug)
+    }
+
+    /// The connector's own name unless the operator gave another.
+    async fn display_name(&self) -> &str {
+        &self.row().display_name
+    }
+
+    async fn state(&self) -> ConnectionState {
+        self.row().state.into()
+    }
+
+    /// Why the state is what it is, in words for an operator; null while active.
+    async fn state_reason(&self) -> Option<&str> {
+        self.row().state_reason.as_deref()
+    }
+
+    async fn state_changed_at(&self) -> DateTime {
+        DateTime(self.row().state_changed_at)
+    }
+
+    async fn auth_flow(&self) -> AuthFlow {
+        self.row().auth_flow.into()
+    }
+
+    /// The account or workspace that the vendor named. Stable for each connection.
+    async fn vendor_account_id(&self) -> Option<&str> {
+        self.row().vendor_account_id.as_deref()
+    }
+
+    async fn vendor_account_name(&self) -> Option<&str> {
+        self.row().vendor_account_name.as_deref()
+    }
+
+    async fn scopes_granted(&self) -> &[String] {
+        &self.row().scopes_granted
+    }
+
+    /// For a scope picker: what the connector offers, what is held, and held ones that the manifest does not know
+    /// (title = id).
+    async fn scopes(&self) -> Vec<ConnectionScope> {
+        let granted = &self.row().scopes_granted;
+        let connector = self.scope().gateway.library().get(&self.row().connector_slug);
+        let offered = connector.map(|connector| connector.scopes.as_slice()).unwrap_or_default();
+        let known = offered.iter().map(|scope| ConnectionScope {
+            id: scope.id.clone(),
+            title: scope.title.clone(),
+            granted: granted.contains(&scope.id),
+            default: scope.default,
+            sensitive: scope.sensitive,
+        });
+        let unknown = granted.iter().filter(|id| offered.iter().all(|scope| scope.id != **id));
+        let unknown = unknown.map(|id| ConnectionScope {
+            id: id.clone(),
+            title: id.clone(),
+            granted: true,
+            default: false,
+            sensitive: false,
+        });
+        known.chain(unknown).collect()
+    }
+
+    /// The settings that are no secret: an address, a region, a list. The query of an address stays sealed.
+    async fn configuration(&self) -> Vec<ConfigurationValue> {
+        let connector = self.scope().gateway.library().get(&self.row().connector_slug);
+        let fields = connector.and_then(|connector| connector.flow(self.row().auth_flow)).map(|flow| &flow.fields);
+        let label = |name: &str| {
+            let field = fields.and_then(|fields| fields.iter().find(|field| field.name == name));
+            field.map_or_else(|| name.to_owned(), |field| field.label.clone())
+        };
+        let values = self.row().configuration.iter();
+        values
+            .map(|(name, value)| ConfigurationValue { name: name.clone(), label: label(name), value: value.clone() })
+            .collect()
+    }
+
+    /// Where it delivers, for a list: `POST /events`. Never credentials, a query or a secret part of a path.
+    async fn destination_label(&self) -> Option<&str> {
+        self.row().destination_label.as_deref()
+    }
+
+    /// One at a time, in the order of acceptance.
+    async fn ordered_delivery(&self) -> bool {
+        self.row().ordered_delivery
+    }
+
+    /// When the access record runs out; null for credentials that do not.
+    async fn expires_at(&self) -> Option<DateTime> {
+        self.row().expires_at.map(DateTime)
+    }
+
+    async fn last_test(&self) -> Option<TestReport> {
+        self.row().last_test.clone().map(TestReport)
+    }
+
+    async fn last_delivery_at(&self) -> Option<DateTime> {
+        self.row().last_delivery_at.map(DateTime)
+    }
+
+    /// Who initiated the connection.
+    async fn operator_of_record(&self) -> async_graphql::Result<Operator> {
+        let id = self.row().operator_of_record;
+        let names = self.0.set.names().await.map_err(|failure| self.scope().error(failure))?;
+        Ok(Operator { id, name: names.get(&id).cloned().flatten() })
+    }
+
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.row().created_at)
+    }
+
+    /// Moves on credential refresh, scope change, pause, resume, rename and configure.
+    async fn updated_at(&self) -> DateTime {
+        DateTime(self.row().updated_at)
+    }
+
+    /// Its states, the newest first.
+    async fn state_history(
+        &self,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> async_graphql::Result<StateHistoryConnection> {
+        let read = async {
+            let kind = format!("history:{}", self.row().id);
+            let request = PageArguments { first, after, last, before }.read(&kind)?;
+            let page = self.scope().gateway.state_history(self.scope().site(), self.row().id, &request).await?;
+            let placed = page.rows.iter();
+            let rows = placed.map(|p| (StateHistoryEntry(p.row.clone()), cursor(&kind, &p.place))).collect();
+            Ok(StateHistoryConnection(Rows::new(&page, rows)))
+        };
+        read.await.map_err(|failure| self.scope().error(failure))
+    }
+
+    /// Events accepted and not yet delivered or failed.
+    #[graphql(directive = requires::apply(Capability::BrowseDeliveryLog))]
+    async fn pending_deliveries(&self) -> Guarded<i32> {
+        guarded_some(self.scope(), Needs::BrowseDeliveryLog, async {
+            let count = self.0.set.pending().await?.get(&self.row().id).copied().unwrap_or_default();
+            Ok(i32::try_from(count).unwrap_or(i32::MAX))
+        })
+        .await
+    }
+
+    /// The rows of the delivery log that belong to it.
+    #[graphql(directive = requires::apply(Capability::BrowseDeliveryLog))]
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay page, and a filter and an order")]
+    async fn delivery_log(
+        &self,
+        context: &Context<'_>,
+        filter: Option<DeliveryFilter>,
+        order_by: Option<DeliveryOrder>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Guarded<DeliveryEntryConnection> {
+        guarded_some(self.scope(), Needs::BrowseDeliveryLog, async {
+            let mut filter = filter.unwrap_or_default().read()?;
+            filter.only(self.row().id);
+            let arguments = PageArguments { first, after, last, before };
+            DeliveryEntryConnection::read(context, self.scope(), filter.0, order_by, arguments).await
+        })
+        .await
+    }
+
+    /// The rows of the activity log that concern it, the newest first.
+    #[graphql(directive = requires::apply(Capability::BrowseActivityLog))]
+    async fn activity_log(
+        &self,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Guarded<ActivityEntryConnection> {
+        guarded_some(self.scope(), Needs::BrowseActivityLog, async {
+            let filter = query::ActivityFilter { connections: Some(vec![self.row().id]), ..query::ActivityFilter::default() };
+            ActivityEntryConnection::read(self.scope(), &filter, PageArguments { first, after, last, before }).await
+        })
+        .await
+    }
+}
+
+/// A scope in a picker.
+#[derive(SimpleObject)]
+pub struct ConnectionScope {
+    id: String,
+    title: String,
+    granted: bool,
+    default: bool,
+    sensitive: bool,
+}
+
+/// A setting that is no secret.
+#[derive(SimpleObject)]
+pub struct ConfigurationValue {
+    name: String,
+    label: String,
+    value: String,
+}
+
+/// What a test call found.
+#[derive(Description)]
+pub struct TestReport(pub(super) domain::test_report::TestReport);
+
+#[Object(use_type_description)]
+impl TestReport {
+    async fn outcome(&self) -> TestOutcome {
+        self.0.outcome.into()
+    }
+
+    /// What a passing test of this connector shows.
+    async fn proof(&self) -> TestProof {
+        self.0.proof.into()
+    }
+
+    async fn vendor_account_id(&self) -> Option<&str> {
+        self.0.vendor_account_id.as_deref()
+    }
+
+    async fn missing_scopes(&self) -> &[String] {
+        &self.0.missing_scopes
+    }
+
+    /// The vendor's own error code, or its HTTP status.
+    async fn vendor_error_code(&self) -> Option<&str> {
+        self.0.vendor_error_code.as_deref()
+    }
+
+    /// In words for an operator; secrets masked.
+    async fn detail(&self) -> Option<&str> {
+        self.0.detail.as_deref()
+    }
+
+    /// Wall time of all calls of the test, in milliseconds.
+    async fn latency_ms(&self) -> i32 {
+        i32::try_from(self.0.latency_ms).unwrap_or(i32::MAX)
+    }
+
+    async fn tested_at(&self) -> DateTime {
+        DateTime(self.0.tested_at)
+    }
+}
+
+/// One step of a connection's life.
+#[derive(Clone, Description)]
+pub struct StateHistoryEntry(domain::connection::StateHistoryEntry);
+
+#[Object(use_type_description)]
+impl StateHistoryEntry {
+    async fn state(&self) -> ConnectionState {
+        self.0.state.into()
+    }
+
+    /// Null for the creation.
+    async fn previous_state(&self) -> Option<ConnectionState> {
+        self.0.previous_state.map(ConnectionState::from)
+    }
+
+    async fn cause(&self) -> StateChangeCause {
+        self.0.cause.into()
+    }
+
+    async fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
+    }
+
+    async fn occurred_at(&self) -> DateTime {
+        DateTime(self.0.occurred_at)
+    }
+}
+
+edge!(StateHistoryEdge of StateHistoryEntry);
+
+/// A page of a connection's state history.
+#[derive(Description)]
+pub struct StateHistoryConnection(Rows<StateHistoryEntry>);
+
+#[Object(use_type_description)]
+impl StateHistoryConnection {
+    async fn edges(&self) -> Vec<StateHistoryEdge> {
+        StateHistoryEdge::all(&self.0)
+    }
+
+    async fn nodes(&self) -> Vec<StateHistoryEntry> {
+        nodes(&self.0)
+    }
+
+    async fn page_info(&self) -> PageInfo {
+        self.0.info()
+    }
+}
+
+edge!(ConnectionRecordEdge of ConnectionRecord);
+
+/// A page of the site's connections.
+#[derive(Description)]
+pub struct ConnectionRecordConnection {
+    rows: Rows<ConnectionRecord>,
+    scope: SharedScope,
+    filter: query::ConnectionFilter,
+}
+
+impl ConnectionRecordConnection {
+    pub(super) async fn read(
+        scope: &SharedScope,
+        filter: Option<ConnectionFilter>,
+        order_by: Option<ConnectionOrder>,
+        arguments: PageArguments,
+    ) -> Result<Self, Failure> {
+        let filter = connection_input::filter(scope, filter.unwrap_or_default());
+        let order = connection_input::order(order_by);
+        let kind = format!("connections:{}:{}", order.field, order.direction);
+        let request: PageRequest<_> = arguments.read(&kind)?;
+        let page = scope.gateway.list_connections(scope.site(), &filter, order, &request).await?;
+        let cursors: Vec<String> = page.rows.iter().map(|placed| cursor(&kind, &placed.place)).collect();
+        let found: Vec<Connection> = page.rows.iter().map(|placed| placed.row.clone()).collect();
+        let length = found.len();
+        let records = rows(ConnectionSet::new(scope, found), length).into_iter().map(ConnectionRecord);
+        let rows = Rows::new(&page, records.zip(cursors).collect());
+        Ok(Self { rows, scope: SharedScope::clone(scope), filter })
+    }
+}
+
+#[Object(use_type_description)]
+impl ConnectionRecordConnection {
+    async fn edges(&self) -> Vec<ConnectionRecordEdge> {
+        ConnectionRecordEdge::all(&self.rows)
+    }
+
+    async fn nodes(&self) -> Vec<ConnectionRecord> {
+        nodes(&self.rows)
+    }
+
+    async fn page_info(&self) -> PageInfo {
+        self.rows.info()
+    }
+
+    /// How many connections the filter finds in all; counted only where it is asked for.
+    async fn total_count(&self) -> async_graphql::Result<i32> {
+        let counted = self.scope.gateway.count_connections(self.scope.site(), &self.filter).await;
+        let count = counted.map_err(|failure| self.scope.error(failure))?;
+        Ok(i32::try_from(count).unwrap_or(i32::MAX))
+    }
+}

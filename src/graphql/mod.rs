@@ -1,0 +1,31 @@
+//! The API: GraphQL types over the domain, guards, queries, mutations, subscriptions.
+//!
+//! `web` hands in a [`Caller`](crate::service::Caller) and a request; everything below goes through `service`, never past it into
+//! `store`. What a field requires stands in the schema (`@requires`) and is checked in the field's own
+//! resolver by [`guard::guarded`]; a test walks the schema and tries each.
+//!
+//! Rows that were read together stay together (`sets`): the first of them that needs something related
+//! loads it for all, so that a page of N records costs a fixed number of queries.
+
+mod activity;
+mod api;
+mod connection;
+mod connection_input;
+mod delivery;
+mod enums;
+mod error;
+mod guard;
+mod ids;
+mod library;
+mod mutation;
+mod node_sets;
+mod page;
+mod query;
+mod scalars;
+mod scope;
+mod secret_literals;
+mod sets;
+mod subscription;
+mod viewer;
+
+pub use api::{Api, ApiSettings, sdl};

@@ -1,0 +1,101 @@
+//! The scalars of the API.
+
+use async_graphql::{Description, InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use chrono::{SecondsFormat, Utc};
+
+use crate::domain::secret;
+
+/// RFC 3339 date and time in UTC, to the millisecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Description)]
+pub struct DateTime(pub chrono::DateTime<Utc>);
+
+#[Scalar(use_type_description, specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html")]
+impl ScalarType for DateTime {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let Value::String(text) = &value else { return Err(InputValueError::custom("a date and time is a string")) };
+        chrono::DateTime::parse_from_rfc3339(text)
+            .map(|time| Self(time.with_timezone(&Utc)))
+            .map_err(|_| InputValueError::custom("not an RFC 3339 date and time such as 2030-01-15T12:00:00Z"))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+/// Any JSON value.
+#[derive(Clone, Debug, Description)]
+pub struct Json(pub serde_json::Value);
+
+#[Scalar(use_type_description, name = "JSON")]
+impl ScalarType for Json {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        value.into_json().map(Self).map_err(|_| InputValueError::custom("not a JSON value"))
+    }
+
+    fn to_value(&self) -> Value {
+        // Every JSON value is a GraphQL value but for numbers beyond what JSON itself can say.
+        Value::from_json(self.0.clone()).unwrap_or_default()
+    }
+}
+
+/// An absolute https URL (http only where the server's configuration allows it).
+#[derive(Clone, Debug, Description)]
+pub struct Url(pub String);
+
+#[Scalar(use_type_description, name = "URL", specified_by_url = "https://url.spec.whatwg.org/")]
+impl ScalarType for Url {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match value {
+            Value::String(text) if url::Url::parse(&text).is_ok() => Ok(Self(text)),
+            _ => Err(InputValueError::custom("not an absolute URL")),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.clone())
+    }
+}
+
+/// A secret on its way in: from variables only, never a literal in a document. Never appears in an answer, a
+/// log or an error.
+#[derive(Clone, Debug, Description)]
+pub struct Secret(pub secret::Secret);
+
+#[Scalar(use_type_description)]
+impl ScalarType for Secret {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        // An error must not quote the value, as `InputValueError::expected_type` does.
+        match value {
+            Value::String(text) => Ok(Self(secret::Secret::new(text))),
+            _ => Err(InputValueError::custom("a secret is a string")),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(secret::SEALED.to_owned())
+    }
+}
+
+/// A whole number up to 2^53 - 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Description)]
+pub struct Long(pub i64);
+
+const LONG_MAX: i64 = (1 << 53) - 1;
+
+#[Scalar(use_type_description)]
+impl ScalarType for Long {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match &value {
+            Value::Number(number) => number.as_i64(),
+            _ => None,
+        }
+        .filter(|number| (-LONG_MAX..=LONG_MAX).contains(number))
+        .map(Self)
+        .ok_or_else(|| InputValueError::custom("not a whole number up to 2^53 - 1"))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::Number(self.0.into())
+    }
+}
