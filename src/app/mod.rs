@@ -1,0 +1,299 @@
+//! The only place that constructs and wires: start, and graceful stop.
+//!
+//! `main`'s commands call in here, and the integration tests, which hand in a clock and randomness of
+//! their own.
+
+mod system;
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::system::{SystemClock, SystemEntropy};
+use crate::{
+    bus::Bus,
+    config::{self, Config},
+    connector::{self, Library, LoadOptions, Source},
+    domain::{
+        clock::{SharedClock, SharedEntropy},
+        id::OperatorId,
+        principal::Actor,
+    },
+    egress::{Egress, EgressSettings},
+    graphql::{Api, ApiSettings},
+    sandbox::Inbox,
+    service::{Gateway, Limits, Parts},
+    store::{DatabaseKind, DatabaseSettings, Db, StoreError},
+    vault::Vault,
+    web::{self, Holder, Stop, TokenSettings, TokenVerifier, WebSettings, WebState},
+    worker::{self, DeliverLimits},
+};
+
+/// How long a connection to a vendor may take to stand.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the tokens live that `--dev` prints.
+const DEV_TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3_600);
+
+/// What the process takes from its surroundings, and tests replace.
+pub struct Wiring {
+    pub clock: SharedClock,
+    pub entropy: SharedEntropy,
+    /// Whether the workers run. Without them nothing is delivered: for tests that count statements.
+    pub workers: bool,
+}
+
+impl Wiring {
+    /// The system's clock and randomness, and all workers.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), workers: true }
+    }
+}
+
+/// Why the process did not start. Shows as one line for each fault.
+#[derive(Debug)]
+pub enum StartError {
+    /// A setting is wrong: exit code 2.
+    Setting(String),
+    /// What the settings name could not be used: exit code 1.
+    Failed(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting(line) | Self::Failed(line) => f.write_str(line),
+        }
+    }
+}
+
+/// A running gateway.
+pub struct App {
+    /// Where it listens.
+    pub address: SocketAddr,
+    db: Db,
+    gateway: Gateway,
+    stop_web: CancellationToken,
+    web: tokio::task::JoinHandle<()>,
+    stop_workers: CancellationToken,
+    workers: TaskTracker,
+    grace: Duration,
+}
+
+impl App {
+    /// Puts the parts together and starts them. Ready when it returns.
+    ///
+    /// # Errors
+    /// What stands in the way, in words for an operator.
+    pub async fn start(config: Config, wiring: Wiring) -> Result<Self, StartError> {
+        let Wiring { clock, entropy, workers: run_workers } = wiring;
+        let library = Arc::new(load_library(&config)?);
+        let egress = Egress::new(EgressSettings {
+            allowed: config.allowed_destinations.clone(),
+            connect_to: config.connect_to.clone(),
+            extra_ca_pem: config.extra_ca.clone(),
+            connect_timeout: CONNECT_TIMEOUT,
+        })
+        .map_err(StartError::Setting)?;
+        let db = open_database(&config.database, Arc::clone(&entropy)).await?;
+        if config.migrate {
+            db.migrate().await.map_err(database_error)?;
+        }
+        db.check_schema().await.map_err(database_error)?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| StartError::Failed(format!("GATEWAY_LISTEN: {} cannot be listened on: {error}", config.listen)))?;
+        let address = listener.local_addr().map_err(|error| StartError::Failed(format!("the bound address: {error}")))?;
+
+        let bus = Bus::default();
+        let public_url = config.public_url_at(address);
+        let gateway = Gateway::new(Parts {
+            db: db.clone(),
+            vault: Vault::new(config.master_keys, Arc::clone(&entropy)),
+            egress,
+            library,
+            bus: bus.clone(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            limits: Limits { max_payload: config.max_payload },
+        });
+        let stop_web = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let state = WebState {
+            api: Api::new(gateway.clone(), ApiSettings { introspection: config.introspection }),
+            gateway: gateway.clone(),
+            tokens: TokenVerifier::new(&config.tokens, Arc::clone(&clock)),
+            clock: Arc::clone(&clock),
+            entropy,
+            settings: WebSettings {
+                public_url,
+                base_path: config.base_path,
+                max_body: config.max_body,
+                max_subscriptions: config.max_subscriptions,
+                return_origins: config.return_origins,
+            },
+            sandbox: config.dev.then(|| Inbox::new(Arc::clone(&clock))),
+            shutdown: stop_web.clone(),
+            tasks: tasks.clone(),
+        };
+        let stop = Stop { shutdown: stop_web.clone(), tasks, grace: config.shutdown_grace };
+        let web = tokio::spawn(web::serve(listener, web::router(state), stop));
+
+        let stop_workers = CancellationToken::new();
+        let workers = TaskTracker::new();
+        if run_workers {
+            let limits = DeliverLimits::default();
+            workers.spawn(worker::deliver(gateway.clone(), bus.clone(), Arc::clone(&clock), limits, stop_workers.clone()));
+        }
+        if matches!(db.kind(), DatabaseKind::Postgres) {
+            workers.spawn(worker::watch(gateway.clone(), bus, clock, stop_workers.clone()));
+        }
+        workers.close();
+        Ok(Self { address, db, gateway, stop_web, web, stop_workers, workers, grace: config.shutdown_grace })
+    }
+
+    /// How many subscriptions follow a stream now.
+    #[must_use]
+    pub fn followers(&self) -> tokio::sync::watch::Receiver<usize> {
+        self.gateway.followers()
+    }
+
+    /// Statements run so far, for tests that count them.
+    #[must_use]
+    pub fn query_count(&self) -> u64 {
+        self.db.query_count()
+    }
+
+    /// Stops: no new request, sockets closed, verbs and attempts under way brought to their commit, all
+    /// within the grace period.
+    pub async fn stop(self) {
+        self.stop_web.cancel();
+        self.stop_workers.cancel();
+        if let Err(error) = self.web.await {
+            tracing::error!(%error, "serving broke off");
+        }
+        let ended = async {
+            self.workers.wait().await;
+            self.gateway.finish().await;
+        };
+        if tokio::time::timeout(self.grace, ended).await.is_err() {
+            tracing::warn!("the grace period is over: what is under way is taken up again by leases");
+        }
+    }
+}
+
+/// Runs the gateway until the process is told to stop.
+///
+/// # Errors
+/// See [`App::start`].
+pub async fn serve(config: Config) -> Result<(), StartError> {
+    let tokens = config.dev.then(|| dev_tokens(&config.tokens)).transpose()?;
+    let base_path = config.base_path.clone();
+    let app = App::start(config, Wiring::system()).await?;
+    println!("listening on http://{}", app.address);
+    if let Some(tokens) = tokens {
+        print_dev(app.address, &base_path, &tokens);
+    }
+    system::told_to_stop().await;
+    tracing::info!("stopping");
+    app.stop().await;
+    Ok(())
+}
+
+/// Brings the database up to date.
+///
+/// # Errors
+/// Where it cannot be reached, or comes from a newer version.
+pub async fn migrate(settings: &config::DatabaseSettings) -> Result<(), StartError> {
+    let db = open_database(settings, Arc::new(SystemEntropy)).await?;
+    db.migrate().await.map_err(database_error)
+}
+
+/// The connector library of these settings.
+///
+/// # Errors
+/// Every fault of every manifest, a line each.
+pub fn load_library(config: &Config) -> Result<Library, StartError> {
+    let mut sources = connector::built_in();
+    if let Some(directory) = &config.connectors_dir {
+        let more = read_manifests(directory).map_err(|problem| StartError::Setting(format!("GATEWAY_CONNECTORS_DIR: {problem}")))?;
+        sources.extend(more);
+    }
+    // Where destinations that are not public may be called, plain http to them makes sense too.
+    let options = LoadOptions { allow_http: !config.allowed_destinations.is_empty() };
+    Library::load(sources, options).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        StartError::Setting(lines.join("\n"))
+    })
+}
+
+/// The manifests of a directory, in the order of their names.
+///
+/// # Errors
+/// Which file or directory cannot be read.
+pub fn read_manifests(directory: &std::path::Path) -> Result<Vec<Source>, String> {
+    let unreadable = |path: &std::path::Path, error| format!("{} cannot be read: {error}", path.display());
+    let entries = std::fs::read_dir(directory).map_err(|error| unreadable(directory, error))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| unreadable(directory, error))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+            Ok(Source { file: path.display().to_string(), text })
+        })
+        .collect()
+}
+
+async fn open_database(settings: &config::DatabaseSettings, entropy: SharedEntropy) -> Result<Db, StartError> {
+    let settings = DatabaseSettings {
+        url: settings.url.expose().to_owned(),
+        pool: settings.pool,
+        ca_pem: settings.ca.clone(),
+    };
+    Db::open(&settings, entropy).await.map_err(database_error)
+}
+
+fn database_error(error: StoreError) -> StartError {
+    match error {
+        StoreError::InvalidUrl(problem) => StartError::Setting(format!("DATABASE_URL: {problem}")),
+        other => StartError::Failed(format!("DATABASE_URL: {other}")),
+    }
+}
+
+/// A token for each of the three roles and for one module, with the name to print it under.
+fn dev_tokens(settings: &TokenSettings) -> Result<Vec<(&'static str, String)>, StartError> {
+    let operator = |id, name: &str| Actor::Operator { id: OperatorId(id), name: Some(name.to_owned()) };
+    let holders = [
+        ("Administrator", operator(1, "Ada"), "Administrator"),
+        ("Editor", operator(2, "Edith"), "Editor"),
+        ("Viewer", operator(3, "Victor"), "Viewer"),
+        ("Module (forms)", Actor::Module { name: "forms".to_owned() }, "Module"),
+    ];
+    holders
+        .into_iter()
+        .map(|(title, actor, role)| {
+            let holder = Holder { site: 1, actor, role: role.to_owned() };
+            let token = web::mint(settings, &SystemClock, &holder, DEV_TOKEN_LIFETIME).map_err(StartError::Failed)?;
+            Ok((title, token))
+        })
+        .collect()
+}
+
+fn print_dev(address: SocketAddr, base_path: &str, tokens: &[(&str, String)]) {
+    println!("\nTokens for site 1, good for 12 hours:\n");
+    for (title, token) in tokens {
+        println!("{title}:\n{token}\n");
+    }
+    if let Some((_, administrator)) = tokens.first() {
+        println!("The playground, as Administrator:\nhttp://{address}{base_path}/playground/#token={administrator}\n");
+    }
+    println!("A receiver to play with: http://{address}{base_path}/sandbox/inbox");
+}

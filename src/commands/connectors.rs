@@ -1,0 +1,40 @@
+//! `connectors list` and `connectors check`: the library, and whether manifests are fit for it.
+
+use std::{fmt::Write as _, path::Path};
+
+use integrations_gateway::{
+    app,
+    connector::{self, Library, LoadOptions, Source},
+};
+
+use super::{Failed, print};
+
+pub(super) fn list(directory: Option<&Path>) -> Result<(), Failed> {
+    let mut sources = connector::built_in();
+    if let Some(directory) = directory {
+        sources.extend(app::read_manifests(directory).map_err(Failed::Settings)?);
+    }
+    let library = load(sources)?;
+    let mut table = String::new();
+    for connector in library.list() {
+        // Writing to a string does not fail.
+        let _ = writeln!(table, "{:<24} {:<12} {}", connector.slug, connector.family.as_str(), connector.display_name);
+    }
+    print(&table)
+}
+
+pub(super) fn check(directory: &Path) -> Result<(), Failed> {
+    let sources = app::read_manifests(directory).map_err(Failed::Settings)?;
+    if sources.is_empty() {
+        return Err(Failed::Settings(format!("{} holds no manifest (*.toml)", directory.display())));
+    }
+    let count = sources.len();
+    load(sources)?;
+    print(&format!("{count} manifests, no fault\n"))
+}
+
+fn load(sources: Vec<Source>) -> Result<Library, Failed> {
+    // What `serve` would refuse where only public destinations may be called is refused here too.
+    Library::load(sources, LoadOptions { allow_http: false })
+        .map_err(|faults| Failed::Otherwise(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+}

@@ -1,0 +1,80 @@
+//! What goes back from `/graphql`: the one form of every answer, and its status.
+
+use async_graphql::{ServerError, Value};
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{accept::Media, envelope::RequestId};
+
+/// A response as it is written: `data` is left out where the request was never executed.
+#[derive(Serialize)]
+pub(super) struct Payload<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [ServerError],
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    extensions: &'a std::collections::BTreeMap<String, Value>,
+}
+
+impl<'a> Payload<'a> {
+    /// How this response is written.
+    pub(super) fn of(response: &'a async_graphql::Response) -> Self {
+        Self {
+            data: if is_request_error(response) { None } else { Some(&response.data) },
+            errors: &response.errors,
+            extensions: &response.extensions,
+        }
+    }
+}
+
+/// Whether the request was refused before its execution began: a request error by the specification
+/// (GraphQL, section 7.1.3), as opposed to a field's error, which has a path.
+pub(super) fn is_request_error(response: &async_graphql::Response) -> bool {
+    !response.errors.is_empty()
+        && response.data == Value::Null
+        && response.errors.iter().all(|error| error.path.is_empty())
+}
+
+/// The answer to a request that reached GraphQL.
+pub(super) fn response(response: &async_graphql::Response, media: Media) -> Response {
+    let status = match media {
+        Media::GraphqlResponse if is_request_error(response) => StatusCode::BAD_REQUEST,
+        Media::GraphqlResponse | Media::Json => StatusCode::OK,
+    };
+    body(status, media, &Payload::of(response))
+}
+
+/// The answer to a request that did not reach GraphQL.
+pub(super) fn refusal(status: StatusCode, code: &str, message: &str, media: Media) -> Response {
+    body(status, media, &json!({ "errors": [{ "message": message, "extensions": { "code": code } }] }))
+}
+
+/// The answer where something broke inside: the request's id, and nothing else.
+pub(super) fn internal(id: &RequestId, status: StatusCode, media: Media) -> Response {
+    body(status, media, &json!({ "errors": [internal_error(id)] }))
+}
+
+/// The error where something broke inside.
+pub(super) fn internal_error(id: &RequestId) -> serde_json::Value {
+    json!({
+        "message": "Something broke inside the gateway; its log has more under this request id.",
+        "extensions": { "code": "INTERNAL", "requestId": id.0 },
+    })
+}
+
+fn body(status: StatusCode, media: Media, payload: &impl Serialize) -> Response {
+    let Ok(bytes) = serde_json::to_vec(payload) else {
+        // Values with string keys always serialize.
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media.content_type())),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (status, headers, bytes).into_response()
+}

@@ -1,0 +1,120 @@
+//! HTTP: the only place that knows what a request looks like.
+//!
+//! A request passes [`envelope`] (its id, panics, headers for safety), is authenticated here, and only
+//! then reaches GraphQL, as a [`Caller`](crate::service::Caller). `app` puts the [`WebState`] together,
+//! makes the [`router`] and [`serve`]s it; nobody else calls in here.
+
+mod accept;
+mod answer;
+mod authentication;
+mod envelope;
+mod graphql;
+mod health;
+mod origin;
+mod parameters;
+mod playground;
+mod server;
+mod socket;
+mod token;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::{any, get},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use url::Url;
+
+pub use self::{
+    server::{Stop, serve},
+    token::{Holder, MODULE_MAX, NUMBER_MAX, TEXT_MAX, TokenSettings, TokenVerifier, is_module_name, mint},
+};
+use crate::{
+    domain::clock::{SharedClock, SharedEntropy},
+    graphql::Api,
+    sandbox::Inbox,
+    service::Gateway,
+};
+
+/// What the handlers need. Plain parts, put together by `app`.
+#[derive(Clone)]
+pub struct WebState {
+    pub api: Api,
+    pub gateway: Gateway,
+    pub tokens: TokenVerifier,
+    pub clock: SharedClock,
+    pub entropy: SharedEntropy,
+    pub settings: WebSettings,
+    /// The receiver to play with; in `--dev` only.
+    pub sandbox: Option<Inbox>,
+    /// Cancelled when the process is to stop: sockets are then closed with 1001.
+    pub shutdown: CancellationToken,
+    /// Connections and sockets, so that the stop can wait for them. The same as in [`Stop`].
+    pub tasks: TaskTracker,
+}
+
+/// What the handlers must know of the settings.
+#[derive(Clone, Debug)]
+pub struct WebSettings {
+    /// Where browsers reach the gateway, base path included, without a slash at its end.
+    pub public_url: Url,
+    /// The prefix of every path: empty, or `/a/b` without a slash at its end.
+    pub base_path: String,
+    /// The largest body of a request and the largest message on a socket, in bytes.
+    pub max_body: usize,
+    /// How many operations may run on one socket at a time.
+    pub max_subscriptions: usize,
+    /// Further origins that may call from a browser, as browsers spell them (RFC 6454, section 6.2).
+    pub return_origins: Vec<String>,
+}
+
+type Shared = Arc<WebState>;
+
+/// Every route of the gateway, below its base path; `/healthz` and `/readyz` at the root too, for those who
+/// ask past the proxy.
+pub fn router(state: WebState) -> Router {
+    let base_path = state.settings.base_path.clone();
+    let entropy = Arc::clone(&state.entropy);
+    let sandbox = state.sandbox.clone();
+    let shared: Shared = Arc::new(state);
+    let mut routes = Router::new()
+        .route("/", get(playground::redirect))
+        .route("/graphql", any(graphql::handle))
+        .route("/playground", get(playground::redirect))
+        .route("/playground/", get(playground::index))
+        .route("/playground/{*path}", get(playground::asset));
+    if let Some(inbox) = sandbox {
+        routes = routes.nest("/sandbox", crate::sandbox::router(inbox));
+    }
+    let health = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    let routes = if base_path.is_empty() {
+        routes.merge(health)
+    } else {
+        Router::new()
+            .nest(&base_path, routes.merge(health.clone()))
+            // `nest` takes the prefix with and without a slash at its end for different paths.
+            .route(&format!("{base_path}/"), get(playground::redirect))
+            .merge(health)
+    };
+    routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(entropy, envelope::wrap))
+        .with_state(shared)
+}
+
+async fn not_found() -> Response {
+    text(StatusCode::NOT_FOUND, "there is nothing here\n")
+}
+
+async fn method_not_allowed() -> Response {
+    text(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method\n")
+}
+
+fn text(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
+    let plain = (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    (status, [plain], body.into()).into_response()
+}

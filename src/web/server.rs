@@ -1,0 +1,99 @@
+//! Accepting connections and, at the end, letting them finish.
+//!
+//! Axum's own `serve` sets no timer, and so waits for a request's head for ever; this loop does not.
+
+use std::{io, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long a client may take to send the head of a request, and how long an idle connection is kept.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest head of a request, in bytes; bounds what a GET can carry.
+const HEAD_MAX: usize = 64 * 1024;
+/// How long to wait after the system had no more file descriptors.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// How serving ends.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    /// Cancelled when the process is to stop. The same as in [`WebState`](super::WebState).
+    pub shutdown: CancellationToken,
+    /// Connections and sockets. The same as in [`WebState`](super::WebState).
+    pub tasks: TaskTracker,
+    /// How long requests and sockets may take to end after that.
+    pub grace: Duration,
+}
+
+/// Serves until `stop.shutdown` is cancelled and every request has been answered and every socket closed, or
+/// the grace period is over: what still runs then is dropped.
+pub async fn serve(listener: TcpListener, router: Router, stop: Stop) {
+    let force = CancellationToken::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = connection(stream, router.clone(), stop.shutdown.clone());
+                let force = force.clone();
+                stop.tasks.spawn(async move { force.run_until_cancelled(connection).await });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "no connection can be accepted");
+                // Closing connections give some back; the loop above ends it where the wait is cut short.
+                let _ = tokio::time::timeout(EXHAUSTED_PAUSE, stop.shutdown.cancelled()).await;
+            }
+        }
+    }
+    drop(listener);
+    stop.tasks.close();
+    if tokio::time::timeout(stop.grace, stop.tasks.wait()).await.is_err() {
+        tracing::warn!(open = stop.tasks.len(), "the grace period is over: open connections are dropped");
+        force.cancel();
+    }
+}
+
+/// Whether the error belongs to the connection that was to be accepted, and not to the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+    // Answers are written whole; waiting for more to send would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection was gone at once");
+        return;
+    }
+    let service = TowerToHyperService::new(router);
+    let mut connection = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+    );
+    let mut ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = shutdown.cancelled() => None,
+    };
+    if ended.is_none() {
+        connection.as_mut().graceful_shutdown();
+        ended = Some(connection.await);
+    }
+    if let Some(Err(error)) = ended {
+        tracing::debug!(%error, "a connection broke off");
+    }
+}

@@ -1,0 +1,244 @@
+//! One socket from its handshake to its close.
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use chrono::TimeDelta;
+use serde_json::{Map, Value, json};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::{
+    super::{
+        Shared,
+        answer::{Payload, internal_error, is_request_error},
+        authentication::{Refused, admit},
+        envelope::RequestId,
+        parameters::Parameters,
+    },
+    PROTOCOL,
+    operations::{Operations, Step},
+    protocol::{ClientMessage, Close, ServerMessage},
+};
+use crate::{domain::principal::Principal, service::Caller};
+
+/// How long a client may take to say `connection_init`, in seconds.
+const INIT_SECONDS: i64 = 10;
+
+// The following are about the transport, and so kept by the runtime's monotonic timer: a wall clock that
+// jumps must not cut off a peer that is well.
+
+/// How long a peer may take to read a message.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a peer is asked for a sign of life; one that has given none until the next time is gone.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// How long a peer may take to answer a close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How a socket ends.
+enum End {
+    /// The peer is gone.
+    Gone,
+    /// The peer has closed it.
+    Closed,
+    /// The server closes it.
+    Close(Close),
+}
+
+impl From<Close> for End {
+    fn from(close: Close) -> Self {
+        Self::Close(close)
+    }
+}
+
+/// One socket.
+pub(super) struct Session {
+    state: Shared,
+    socket: WebSocket,
+    /// Whom the handshake's header named.
+    named: Option<Principal>,
+    /// Who asks, once `connection_init` was acknowledged.
+    principal: Option<Principal>,
+    operations: Operations,
+}
+
+impl Session {
+    pub(super) fn new(state: Shared, socket: WebSocket, named: Option<Principal>) -> Self {
+        Self { state, socket, named, principal: None, operations: Operations::new() }
+    }
+
+    /// Runs the socket to its end.
+    pub(super) async fn run(mut self) {
+        let end = if self.socket.protocol().is_some_and(|protocol| protocol.as_bytes() == PROTOCOL.as_bytes()) {
+            self.converse().await.err().unwrap_or(End::Gone)
+        } else {
+            Close::subprotocol().into()
+        };
+        match end {
+            End::Gone => {}
+            End::Closed => self.drain().await,
+            End::Close(close) => {
+                tracing::debug!(code = close.code, reason = close.reason, "closing a socket");
+                let frame = CloseFrame { code: close.code, reason: close.reason.into() };
+                if self.write(Message::Close(Some(frame))).await.is_ok() {
+                    self.drain().await;
+                }
+            }
+        }
+    }
+
+    async fn converse(&mut self) -> Result<(), End> {
+        let clock = self.state.clock.clone();
+        let shutdown = self.state.shutdown.clone();
+        let mut deadline = clock.sleep_until(clock.now() + TimeDelta::seconds(INIT_SECONDS));
+        let mut alive = true;
+        let mut ping = interval(PING_EVERY);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ping.tick().await;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Err(Close::going_away().into()),
+                () = &mut deadline => return Err(self.too_late().into()),
+                received = self.socket.recv() => {
+                    alive = true;
+                    let initialised = self.principal.is_some();
+                    self.receive(received).await?;
+                    if let Some(principal) = self.principal.as_ref().filter(|_| !initialised) {
+                        deadline = clock.sleep_until(principal.expires_at);
+                    }
+                }
+                (id, step) = self.operations.next() => {
+                    // Which branch runs is chosen at random where several could.
+                    if self.principal.as_ref().is_none_or(|principal| principal.expires_at <= clock.now()) {
+                        return Err(self.too_late().into());
+                    }
+                    self.advance(&id, step).await?;
+                }
+                _ = ping.tick() => {
+                    if !alive {
+                        return Err(End::Gone);
+                    }
+                    alive = false;
+                    self.write(Message::Ping(Vec::new().into())).await?;
+                }
+            }
+        }
+    }
+
+    fn too_late(&self) -> Close {
+        if self.principal.is_some() { Close::forbidden("The token has expired") } else { Close::init_timeout() }
+    }
+
+    async fn receive(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        let text = match received {
+            None => return Err(End::Gone),
+            Some(Ok(Message::Close(_))) => return Err(End::Closed),
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Binary(_))) => return Err(Close::bad_request("Messages are text").into()),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            Some(Err(error)) => return Err(self.unreadable(&error).into()),
+        };
+        match ClientMessage::parse(&text)? {
+            ClientMessage::ConnectionInit { payload } => self.initialise(payload.unwrap_or_default()).await,
+            ClientMessage::Ping { payload } => self.say(&ServerMessage::Pong { payload }).await,
+            ClientMessage::Pong => Ok(()),
+            ClientMessage::Subscribe { id, payload } => self.subscribe(&id, payload).await,
+            ClientMessage::Complete { id } => {
+                self.operations.remove(&id);
+                Ok(())
+            }
+        }
+    }
+
+    /// The close for a frame that could not be read. The library's error is not told apart by type.
+    fn unreadable(&self, error: &axum::Error) -> Close {
+        if error.to_string().contains("too long") {
+            Close::too_big(self.state.settings.max_body)
+        } else {
+            Close::protocol_error()
+        }
+    }
+
+    async fn initialise(&mut self, payload: Map<String, Value>) -> Result<(), End> {
+        if self.principal.is_some() {
+            return Err(Close::too_many_init_requests().into());
+        }
+        let credentials = payload.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let admitted = match (credentials, self.named.take()) {
+            (Some((_, Value::String(credentials))), _) => admit(&self.state, credentials).await,
+            (None, Some(named)) if named.expires_at > self.state.clock.now() => Ok(named),
+            _ => Err(Refused::Unauthenticated),
+        };
+        self.principal = Some(admitted.map_err(|refused| match refused {
+            Refused::Unauthenticated => Close::forbidden("Forbidden"),
+            Refused::Internal => Close::internal(),
+        })?);
+        self.say(&ServerMessage::ConnectionAck).await
+    }
+
+    async fn subscribe(&mut self, id: &str, payload: Map<String, Value>) -> Result<(), End> {
+        let Some(principal) = &self.principal else {
+            return Err(Close::unauthorized().into());
+        };
+        if self.operations.contains(id) {
+            return Err(Close::already_exists(id).into());
+        }
+        let parameters = Parameters::from_object(payload).map_err(Close::bad_request)?;
+        let max = self.state.settings.max_subscriptions;
+        if self.operations.len() >= max {
+            let message = format!("A socket runs at most {max} operations at a time.");
+            let payload = json!([{ "message": message, "extensions": { "code": "LIMIT_EXCEEDED" } }]);
+            return self.say(&ServerMessage::Error { id, payload }).await;
+        }
+        let request_id = RequestId::new(&*self.state.entropy);
+        let caller = Caller { principal: principal.clone(), request_id: request_id.0.clone() };
+        let results = self.state.api.execute_stream(caller, parameters.into_request());
+        self.operations.start(id, request_id, results);
+        Ok(())
+    }
+
+    /// Says what an operation brought.
+    async fn advance(&mut self, id: &str, step: Step) -> Result<(), End> {
+        match step {
+            Step::Next(response) if is_request_error(&response) => {
+                self.operations.remove(id);
+                let payload = serde_json::to_value(&response.errors).unwrap_or_default();
+                self.say(&ServerMessage::Error { id, payload }).await
+            }
+            Step::Next(response) => self.say(&ServerMessage::Next { id, payload: Payload::of(&response) }).await,
+            Step::Broken(request_id) => {
+                self.operations.remove(id);
+                self.say(&ServerMessage::Error { id, payload: json!([internal_error(&request_id)]) }).await
+            }
+            Step::Done => {
+                self.operations.remove(id);
+                self.say(&ServerMessage::Complete { id }).await
+            }
+        }
+    }
+
+    async fn say(&mut self, message: &ServerMessage<'_>) -> Result<(), End> {
+        // Values with string keys always serialize.
+        let text = serde_json::to_string(message).map_err(|_| Close::internal())?;
+        self.write(Message::Text(text.into())).await
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), End> {
+        match timeout(WRITE_TIMEOUT, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Gone),
+            Err(_) => {
+                tracing::info!("a peer that does not read is cut off");
+                Err(End::Gone)
+            }
+        }
+    }
+
+    /// Reads on until the closing handshake is over. It ends a close that the peer began, and makes sure
+    /// that the peer sees ours: a connection that is dropped with something unread is reset.
+    async fn drain(&mut self) {
+        let over = async { while matches!(self.socket.recv().await, Some(Ok(_))) {} };
+        if timeout(CLOSE_TIMEOUT, over).await.is_err() {
+            tracing::debug!("a peer did not answer a close");
+        }
+    }
+}

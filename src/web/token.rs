@@ -1,0 +1,254 @@
+//! Bearer tokens: the only place where a [`SiteId`] comes from a request.
+//!
+//! Tokens are JWTs signed with HS256 (RFC 7515, RFC 7519). The algorithm is ours: what the token's
+//! header says about it is only ever compared. Every check that fails looks the same from outside.
+//! `web` verifies with a [`TokenVerifier`]; the `token` command and `--dev` [`mint`].
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    clock::{Clock, SharedClock},
+    id::{OperatorId, SiteId},
+    principal::{Actor, Principal, PrincipalKind},
+    secret::SecretBytes,
+};
+
+/// The longest token that is looked at, in bytes.
+pub const TOKEN_MAX: usize = 8 * 1024;
+/// The longest subject, name or role, in characters.
+pub const TEXT_MAX: usize = 120;
+/// The longest name of a module, in characters.
+pub const MODULE_MAX: usize = 64;
+/// The greatest number of a site or an operator: what the API's `Int` carries (GraphQL, section 3.5.1).
+pub const NUMBER_MAX: i64 = i32::MAX as i64;
+/// How far another machine's clock may be ahead when it says when a token was made, in seconds.
+const SKEW_SECONDS: i64 = 5;
+
+/// What tokens are signed with, and for whom they must be made.
+#[derive(Clone, Debug)]
+pub struct TokenSettings {
+    /// The HS256 key, at least 32 bytes.
+    pub secret: SecretBytes,
+    /// Tokens must name this issuer (`iss`), where it is set.
+    pub issuer: Option<String>,
+    /// Tokens must name this audience (`aud`), where it is set; where it is not, they must name none.
+    pub audience: Option<String>,
+}
+
+/// The token is worth nothing. Why is nobody's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unauthenticated;
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    name: Option<String>,
+    site: i64,
+    kind: String,
+    role: String,
+    exp: i64,
+    iat: Option<i64>,
+    nbf: Option<i64>,
+    iss: Option<String>,
+    aud: Option<Audience>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Audience {
+    fn names(&self, audience: &str) -> bool {
+        match self {
+            Self::One(one) => one == audience,
+            Self::Many(many) => many.iter().any(|one| one == audience),
+        }
+    }
+}
+
+/// Verifies bearer tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct TokenVerifier(Arc<Inner>);
+
+struct Inner {
+    key: DecodingKey,
+    validation: Validation,
+    issuer: Option<String>,
+    audience: Option<String>,
+    clock: SharedClock,
+}
+
+impl TokenVerifier {
+    /// A verifier for these settings; `clock` says what has expired.
+    #[must_use]
+    pub fn new(settings: &TokenSettings, clock: SharedClock) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        // The library asks the system's clock, and lets an audience through that nobody asked for:
+        // time, issuer and audience are checked in `principal`.
+        validation.required_spec_claims.clear();
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        Self(Arc::new(Inner {
+            key: DecodingKey::from_secret(settings.secret.expose()),
+            validation,
+            issuer: settings.issuer.clone(),
+            audience: settings.audience.clone(),
+            clock,
+        }))
+    }
+
+    /// Who holds this token.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`] for every token that is not wholly right, whatever is wrong with it.
+    pub fn verify(&self, token: &str) -> Result<Principal, Unauthenticated> {
+        if token.len() > TOKEN_MAX {
+            return Err(Unauthenticated);
+        }
+        let Inner { key, validation, .. } = &*self.0;
+        let token = jsonwebtoken::decode::<Claims>(token, key, validation).map_err(|_| Unauthenticated)?;
+        // RFC 7515, section 4.1.11: an extension that is marked critical and not understood.
+        if token.header.crit.is_some() {
+            return Err(Unauthenticated);
+        }
+        self.principal(token.claims).ok_or(Unauthenticated)
+    }
+
+    fn principal(&self, claims: Claims) -> Option<Principal> {
+        let now = self.0.clock.now();
+        let expires_at = DateTime::from_timestamp(claims.exp, 0).filter(|at| *at > now)?;
+        if !has_come(claims.iat, now) || !has_come(claims.nbf, now) {
+            return None;
+        }
+        if self.0.issuer.is_some() && self.0.issuer != claims.iss {
+            return None;
+        }
+        let audience_fits = match (&self.0.audience, &claims.aud) {
+            (Some(ours), Some(named)) => named.names(ours),
+            (None, None) => true,
+            // RFC 7519, section 4.1.3: a token for somebody else.
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !audience_fits || !(1..=NUMBER_MAX).contains(&claims.site) || !is_text(&claims.role) {
+            return None;
+        }
+        let actor = match PrincipalKind::parse(&claims.kind)? {
+            PrincipalKind::Operator => {
+                if !claims.name.as_deref().is_none_or(is_text) {
+                    return None;
+                }
+                Actor::Operator { id: operator_id(&claims.sub)?, name: claims.name }
+            }
+            PrincipalKind::Module => Actor::Module { name: Some(claims.sub).filter(|name| is_module_name(name))? },
+        };
+        Some(Principal { site: SiteId::from_verified_token(claims.site), actor, role: claims.role, expires_at })
+    }
+}
+
+/// Whether a time that the token names is past; one that it does not name is.
+fn has_come(seconds: Option<i64>, now: DateTime<Utc>) -> bool {
+    seconds.is_none_or(|seconds| {
+        DateTime::from_timestamp(seconds, 0).is_some_and(|at| at <= now + TimeDelta::seconds(SKEW_SECONDS))
+    })
+}
+
+/// A text for people: not empty, bounded, and in one line.
+fn is_text(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= TEXT_MAX && !text.chars().any(char::is_control)
+}
+
+/// A positive number in its one canonical spelling, so that no two subjects are the same operator.
+fn operator_id(text: &str) -> Option<OperatorId> {
+    let id = text.parse::<i64>().ok()?;
+    ((1..=NUMBER_MAX).contains(&id) && id.to_string() == text).then_some(OperatorId(id))
+}
+
+/// Whether this can be the name of a module: `[a-z0-9_-]`, 1 to 64 characters.
+#[must_use]
+pub fn is_module_name(name: &str) -> bool {
+    (1..=MODULE_MAX).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
+}
+
+#[derive(Serialize)]
+struct NewClaims<'a> {
+    sub: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    site: i64,
+    kind: &'static str,
+    role: &'a str,
+    iat: i64,
+    exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
+}
+
+/// For whom a token is made.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The platform's number of the site.
+    pub site: i64,
+    pub actor: Actor,
+    pub role: String,
+}
+
+/// Signs a token for this holder, good from now on for as long as `ttl` says (to the second).
+///
+/// # Errors
+/// What is wrong with the holder, in words: a token that [`TokenVerifier::verify`] would refuse is not made.
+pub fn mint(settings: &TokenSettings, clock: &dyn Clock, holder: &Holder, ttl: Duration) -> Result<String, String> {
+    if !(1..=NUMBER_MAX).contains(&holder.site) {
+        return Err(format!("a site is a number from 1 to {NUMBER_MAX}"));
+    }
+    if !is_text(&holder.role) {
+        return Err(format!("a role has 1 to {TEXT_MAX} characters, in one line"));
+    }
+    let (sub, name) = match &holder.actor {
+        Actor::Operator { id, .. } if !(1..=NUMBER_MAX).contains(&id.0) => {
+            return Err(format!("an operator is a number from 1 to {NUMBER_MAX}"));
+        }
+        Actor::Operator { name: Some(name), .. } if !is_text(name) => {
+            return Err(format!("a name has 1 to {TEXT_MAX} characters, in one line"));
+        }
+        Actor::Operator { id, name } => (id.to_string(), name.as_deref()),
+        Actor::Module { name } if !is_module_name(name) => {
+            return Err(format!("a module's name has 1 to {MODULE_MAX} characters of a-z, 0-9, _ and -"));
+        }
+        Actor::Module { name } => (name.clone(), None),
+    };
+    let now = clock.now();
+    let exp = TimeDelta::from_std(ttl)
+        .ok()
+        .filter(|ttl| ttl.num_seconds() > 0)
+        .and_then(|ttl| now.checked_add_signed(ttl))
+        .ok_or("a token lives for at least a second, and not beyond the calendar")?
+        .timestamp();
+    let claims = NewClaims {
+        sub: &sub,
+        name,
+        site: holder.site,
+        kind: holder.actor.kind().as_str(),
+        role: &holder.role,
+        iat: now.timestamp(),
+        exp,
+        iss: settings.issuer.as_deref(),
+        aud: settings.audience.as_deref(),
+    };
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(settings.secret.expose()))
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+mod tests;
