@@ -1,2 +1,17 @@
-#[test]
-fn t() {}
+//! One binary for all integration tests: it links once, and its tests share the database server.
+
+mod support;
+
+mod bad_input;
+mod commands;
+mod egress;
+mod exchanges;
+mod guards;
+mod house;
+mod main_job;
+mod queries;
+mod schema;
+mod secrets;
+mod store;
+mod vendors_live;
+mod web;

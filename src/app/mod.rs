@@ -33,7 +33,7 @@ use crate::{
 /// How long a connection to a vendor may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the tokens live that `--dev` prints.
-const DEV_TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3_600);
+const DEV_TOKEN_LIFETIME: Duration = Duration::from_hours(12);
 
 /// What the process takes from its surroundings, and tests replace.
 pub struct Wiring {
@@ -101,10 +101,11 @@ impl App {
             db.migrate().await.map_err(database_error)?;
         }
         db.check_schema().await.map_err(database_error)?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|error| StartError::Failed(format!("GATEWAY_LISTEN: {} cannot be listened on: {error}", config.listen)))?;
-        let address = listener.local_addr().map_err(|error| StartError::Failed(format!("the bound address: {error}")))?;
+        let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+            StartError::Failed(format!("GATEWAY_LISTEN: {} cannot be listened on: {error}", config.listen))
+        })?;
+        let address =
+            listener.local_addr().map_err(|error| StartError::Failed(format!("the bound address: {error}")))?;
 
         let bus = Bus::default();
         let public_url = config.public_url_at(address);
@@ -144,7 +145,13 @@ impl App {
         let workers = TaskTracker::new();
         if run_workers {
             let limits = DeliverLimits::default();
-            workers.spawn(worker::deliver(gateway.clone(), bus.clone(), Arc::clone(&clock), limits, stop_workers.clone()));
+            workers.spawn(worker::deliver(
+                gateway.clone(),
+                bus.clone(),
+                Arc::clone(&clock),
+                limits,
+                stop_workers.clone(),
+            ));
         }
         if matches!(db.kind(), DatabaseKind::Postgres) {
             workers.spawn(worker::watch(gateway.clone(), bus, clock, stop_workers.clone()));
@@ -217,7 +224,8 @@ pub async fn migrate(settings: &config::DatabaseSettings) -> Result<(), StartErr
 pub fn load_library(config: &Config) -> Result<Library, StartError> {
     let mut sources = connector::built_in();
     if let Some(directory) = &config.connectors_dir {
-        let more = read_manifests(directory).map_err(|problem| StartError::Setting(format!("GATEWAY_CONNECTORS_DIR: {problem}")))?;
+        let more = read_manifests(directory)
+            .map_err(|problem| StartError::Setting(format!("GATEWAY_CONNECTORS_DIR: {problem}")))?;
         sources.extend(more);
     }
     // Where destinations that are not public may be called, plain http to them makes sense too.
@@ -253,11 +261,8 @@ pub fn read_manifests(directory: &std::path::Path) -> Result<Vec<Source>, String
 }
 
 async fn open_database(settings: &config::DatabaseSettings, entropy: SharedEntropy) -> Result<Db, StartError> {
-    let settings = DatabaseSettings {
-        url: settings.url.expose().to_owned(),
-        pool: settings.pool,
-        ca_pem: settings.ca.clone(),
-    };
+    let settings =
+        DatabaseSettings { url: settings.url.expose().to_owned(), pool: settings.pool, ca_pem: settings.ca.clone() };
     Db::open(&settings, entropy).await.map_err(database_error)
 }
 

@@ -37,6 +37,7 @@ impl Clock for SystemClock {
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
+    #[expect(clippy::disallowed_methods, reason = "this is where randomness comes from")]
     fn fill(&self, buffer: &mut [u8]) {
         getrandom::fill(buffer).expect("the system gives random bytes; without them no secret could be made");
     }

@@ -12,6 +12,10 @@ use integrations_gateway::{
 
 use super::{Failed, log};
 
+/// The stack of a thread, in bytes, of which only what is used costs memory. Resolvers nest as deeply as documents
+/// do, and unoptimized ones have large frames: the deepest document that is run needs a quarter of this.
+const THREAD_STACK: usize = 16 * 1024 * 1024;
+
 impl From<StartError> for Failed {
     fn from(error: StartError) -> Self {
         let lines = error.to_string();
@@ -42,6 +46,6 @@ pub(super) fn migrate(database: &DatabaseArguments, log: &LogArguments) -> Resul
 }
 
 fn block_on(future: impl Future<Output = Result<(), StartError>>) -> Result<(), Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(THREAD_STACK).enable_all().build()?;
     Ok(runtime.block_on(future)?)
 }

@@ -185,7 +185,10 @@ mod tests {
         assert!(fits(Condition { content_type: Some("application/json".into()), ..Condition::default() }));
         assert!(!fits(Condition { content_type: Some("text/html".into()), ..Condition::default() }));
         assert!(fits(Condition { json: json("/error/code", Matcher::OneOf(vec![json!(7)])), ..Condition::default() }));
-        assert!(!fits(Condition { json: json("/error/code", Matcher::OneOf(vec![json!("7")])), ..Condition::default() }));
+        assert!(!fits(Condition {
+            json: json("/error/code", Matcher::OneOf(vec![json!("7")])),
+            ..Condition::default()
+        }));
         assert!(fits(Condition { json: json("/error/gone", Matcher::Present(false)), ..Condition::default() }));
         assert!(fits(Condition { body: Some(Regex::new("\"code\": 7").unwrap()), ..Condition::default() }));
         let both = Condition {

@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::{
     answer::{self, Read},
     model::{Class, Connector, Operation, Then, Unsure},
+    placeholders::{BuildError, Placeholders},
     request::{self, CallContext},
     retry_hint,
-    placeholders::{BuildError, Placeholders},
 };
 use crate::domain::{
     connector::AuthFlow,
@@ -71,7 +71,8 @@ pub fn build_delivery(
     event: &Event<'_>,
     context: &CallContext<'_>,
 ) -> Result<OutboundRequest, BuildError> {
-    let flow = connector.flow(flow).ok_or_else(|| BuildError::new("the connector does not offer this flow any more"))?;
+    let flow =
+        connector.flow(flow).ok_or_else(|| BuildError::new("the connector does not offer this flow any more"))?;
     let names = Placeholders {
         flow,
         values: context.values,
@@ -119,7 +120,9 @@ fn verdict(connector: &Connector, operation: &Operation, read: &Read<'_>, now: D
         Some(Then::Next(_)) => Class::Rejected,
         None => answer::usual_class(read.status()),
     };
-    let reason = || rule.and_then(|rule| rule.detail.clone()).unwrap_or_else(|| format!("the vendor answered {}", read.status()));
+    let reason = || {
+        rule.and_then(|rule| rule.detail.clone()).unwrap_or_else(|| format!("the vendor answered {}", read.status()))
+    };
     let after = || retry_hint::after(&connector.retry_hints, read, now);
     match class {
         Class::Success => Verdict::Done,
@@ -134,7 +137,9 @@ fn verdict(connector: &Connector, operation: &Operation, read: &Read<'_>, now: D
             Verdict::Reject { failure: DeliveryFailure::VendorError }
         }
         Class::Retryable => Verdict::Retry { failure: DeliveryFailure::VendorError, after: after() },
-        Class::Plan | Class::ConfigError | Class::Rejected => Verdict::Reject { failure: DeliveryFailure::VendorRejected },
+        Class::Plan | Class::ConfigError | Class::Rejected => {
+            Verdict::Reject { failure: DeliveryFailure::VendorRejected }
+        }
         Class::Gone => Verdict::Gone,
     }
 }

@@ -35,7 +35,8 @@ fn scan(pattern: &str) -> Result<(), String> {
     let mut i = 0;
     while i < chars.len() {
         let (c, next) = (chars[i], chars.get(i + 1).copied());
-        let before = std::mem::replace(&mut repeatable, in_class || !matches!(c, '^' | '$' | '(' | '|' | '*' | '+' | '?' | '{'));
+        let before =
+            std::mem::replace(&mut repeatable, in_class || !matches!(c, '^' | '$' | '(' | '|' | '*' | '+' | '?' | '{'));
         if !in_class && matches!(c, '*' | '+' | '?' | '{') {
             if !before {
                 return Err(format!("`{c}` has nothing to repeat"));
@@ -64,10 +65,14 @@ fn scan(pattern: &str) -> Result<(), String> {
             '(' | ')' | '{' | '}' | '/' | '|' if in_class => {
                 return Err(format!("a `{c}` within a class must be written `\\{c}`"));
             }
-            '-' if in_class && (next == Some(']') || matches!(chars[i - 1], '[' | '^') && chars.get(i.wrapping_sub(2)) != Some(&'\\')) => {
+            '-' if in_class
+                && (next == Some(']')
+                    || matches!(chars[i - 1], '[' | '^') && chars.get(i.wrapping_sub(2)) != Some(&'\\')) =>
+            {
                 return Err("a `-` that is no range must be written `\\-`".to_owned());
             }
-            '&' | '-' | '~' | '!' | '#' | '%' | '*' | '+' | ',' | '.' | ':' | ';' | '<' | '=' | '>' | '?' | '@' | '`' | '^'
+            '&' | '-' | '~' | '!' | '#' | '%' | '*' | '+' | ',' | '.' | ':' | ';' | '<' | '=' | '>' | '?' | '@'
+            | '`' | '^'
                 if in_class && next == Some(c) =>
             {
                 return Err(format!("`{c}{c}` within a class is an operator"));
@@ -97,9 +102,10 @@ fn scan(pattern: &str) -> Result<(), String> {
 /// Classes such as `\d` are larger here than in a browser.
 fn escape(next: Option<char>) -> Result<(), String> {
     match next {
-        Some('^' | '$' | '\\' | '.' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | '/' | '-' | 't' | 'n' | 'r') => {
-            Ok(())
-        }
+        Some(
+            '^' | '$' | '\\' | '.' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | '/' | '-' | 't' | 'n'
+            | 'r',
+        ) => Ok(()),
         Some('d') => Err("write `[0-9]` for `\\d`, which is not the same everywhere".to_owned()),
         Some('w') => Err("write `[0-9A-Za-z_]` for `\\w`, which is not the same everywhere".to_owned()),
         Some(c) => Err(format!("`\\{c}` does not mean the same everywhere")),

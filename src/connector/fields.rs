@@ -71,7 +71,8 @@ impl Flow {
         }
         let values = self.read(&merged, &mut violations);
         for name in &self.bound_addresses {
-            let origin = |values: &Values| values.get(name).and_then(|url| Url::parse(url).ok()).map(|url| url.origin());
+            let origin =
+                |values: &Values| values.get(name).and_then(|url| Url::parse(url).ok()).map(|url| url.origin());
             if origin(old) != origin(&values) && !violations.iter().any(|violation| violation.field == *name) {
                 let message = "the credential was given for another host: make a new connection for this one";
                 violations.push(Violation::new(name, message));
@@ -116,7 +117,11 @@ impl Flow {
     fn unknown(&self, given: &[(&str, &str)]) -> Vec<Violation> {
         let unknown = given.iter().filter(|(name, _)| self.field(name).is_none());
         let known = || self.fields.iter().map(|field| field.name.as_str());
-        unknown.map(|(name, _)| Violation::new(name, format!("is no field of this connector{}", suggestion(name, known())))).collect()
+        unknown
+            .map(|(name, _)| {
+                Violation::new(name, format!("is no field of this connector{}", suggestion(name, known())))
+            })
+            .collect()
     }
 
     fn read(&self, given: &[(&str, &str)], violations: &mut Vec<Violation>) -> Values {
@@ -158,8 +163,7 @@ impl Flow {
         let Some(first) = self.one_of.first().and_then(|group| group.first()) else { return };
         let begun = |group: &&Vec<String>| group.iter().any(|name| values.get(name).is_some());
         let groups: Vec<&Vec<String>> = self.one_of.iter().filter(begun).collect();
-        let all_groups =
-            || self.one_of.iter().map(|group| group.join(" with ")).collect::<Vec<_>>().join(", or ");
+        let all_groups = || self.one_of.iter().map(|group| group.join(" with ")).collect::<Vec<_>>().join(", or ");
         let refused = |violations: &[Violation]| {
             self.one_of.iter().flatten().any(|name| violations.iter().any(|violation| violation.field == *name))
         };
@@ -172,7 +176,10 @@ impl Flow {
                 violations.extend(missing.map(|name| Violation::new(name, message.clone())));
             }
             [_, more @ ..] => {
-                let name = more.first().and_then(|group| group.iter().find(|name| values.get(name).is_some())).unwrap_or(first);
+                let name = more
+                    .first()
+                    .and_then(|group| group.iter().find(|name| values.get(name).is_some()))
+                    .unwrap_or(first);
                 violations.push(Violation::new(name, format!("is too much: give {}", all_groups())));
             }
         }
@@ -198,7 +205,8 @@ impl Field {
         if value.chars().count() > VALUE_MAX {
             return Err(format!("is longer than {VALUE_MAX} characters"));
         }
-        let control = |c: char| c.is_control() && !(self.kind == FieldKind::Multiline && matches!(c, '\n' | '\r' | '\t'));
+        let control =
+            |c: char| c.is_control() && !(self.kind == FieldKind::Multiline && matches!(c, '\n' | '\r' | '\t'));
         if value.chars().any(control) {
             return Err("contains a line break or another control character".to_owned());
         }
@@ -225,7 +233,10 @@ pub(super) fn address(value: &str, kind: Address, allow_http: bool) -> Result<St
     let url = Url::parse(value).map_err(|_| "is no address, such as https://example.com/events".to_owned())?;
     let schemes: &[&str] = if allow_http { &["https", "http"] } else { &["https"] };
     if !schemes.contains(&url.scheme()) {
-        return Err(format!("must begin with {}", schemes.iter().map(|s| format!("{s}://")).collect::<Vec<_>>().join(" or ")));
+        return Err(format!(
+            "must begin with {}",
+            schemes.iter().map(|s| format!("{s}://")).collect::<Vec<_>>().join(" or ")
+        ));
     }
     if !url.has_host() || url.host_str().is_none_or(str::is_empty) {
         return Err("has no host".to_owned());

@@ -24,7 +24,9 @@ fn render(template: &JsonTemplate, names: &Placeholders<'_>) -> Result<Value, Ga
     match template {
         JsonTemplate::Literal(value) => Ok(value.clone()),
         JsonTemplate::Text(template) => text(template, names),
-        JsonTemplate::Array(items) => items.iter().map(|item| render(item, names)).collect::<Result<_, _>>().map(Value::Array),
+        JsonTemplate::Array(items) => {
+            items.iter().map(|item| render(item, names)).collect::<Result<_, _>>().map(Value::Array)
+        }
         JsonTemplate::Object(members) => {
             let mut object = Map::new();
             for (name, optional, member) in members {
@@ -62,7 +64,8 @@ fn text(template: &Template, names: &Placeholders<'_>) -> Result<Value, Gap> {
 pub(super) fn insert(body: &mut Value, pointer: &[String], value: &str) -> Result<(), BuildError> {
     let mut place = body;
     for step in pointer {
-        let object = place.as_object_mut().ok_or_else(|| BuildError::new("the body has no place for the credential"))?;
+        let object =
+            place.as_object_mut().ok_or_else(|| BuildError::new("the body has no place for the credential"))?;
         place = object.entry(step.clone()).or_insert_with(|| Value::Object(Map::new()));
     }
     *place = Value::String(value.to_owned());

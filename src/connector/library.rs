@@ -31,11 +31,11 @@ impl Library {
     ///
     /// # Errors
     /// Every fault of every manifest.
-    pub fn load(sources: Vec<Source>, options: LoadOptions) -> Result<Self, Vec<Fault>> {
+    pub fn load(sources: impl IntoIterator<Item = Source>, options: LoadOptions) -> Result<Self, Vec<Fault>> {
         let mut by_slug = BTreeMap::new();
         let mut faults = Vec::new();
-        for source in &sources {
-            match manifest::read(source, options) {
+        for source in sources {
+            match manifest::read(&source, options) {
                 Ok(connector) => {
                     by_slug.insert(connector.slug.clone(), Arc::new(connector));
                 }
@@ -77,4 +77,38 @@ pub fn built_in() -> Vec<Source> {
             Some(Source { file: format!("connectors/{file}"), text })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(slug: &str, name: &str) -> Source {
+        let text = format!(
+            "version = 1\nslug = \"{slug}\"\ndisplay_name = \"{name}\"\nfamily = \"crm\"\ndescription = \"x\"\n\
+             [[flows]]\nflow = \"api_key\"\nproof = \"account\"\n\
+             [[test]]\nname = \"a\"\nrequest = {{ method = \"GET\", url = \"https://example.com/\" }}\n"
+        );
+        Source { file: format!("{slug}.toml"), text }
+    }
+
+    #[test]
+    fn the_last_of_a_slug_counts_and_the_list_is_by_name() {
+        let sources = [source("b", "Übel"), source("c", "alpha"), source("a", "übel"), source("c", "Zeta")];
+        let library = Library::load(sources, LoadOptions::default()).unwrap();
+        let listed: Vec<&str> = library.list().iter().map(|connector| connector.slug.as_str()).collect();
+        assert_eq!(listed, ["c", "a", "b"]);
+        assert_eq!(library.get("c").unwrap().display_name, "Zeta");
+        assert!(library.get("d").is_none());
+    }
+
+    #[test]
+    fn the_shipped_manifests_are_named_after_their_slugs() {
+        let sources = built_in();
+        assert!(!sources.is_empty());
+        for source in sources {
+            let library = Library::load([source.clone()], LoadOptions::default()).unwrap();
+            assert_eq!(source.file, format!("connectors/{}.toml", library.list()[0].slug));
+        }
+    }
 }

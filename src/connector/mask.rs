@@ -1,6 +1,6 @@
 //! Keeping credentials out of vendors' texts before anybody sees or stores them.
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{collections::BTreeSet, fmt::Write as _, sync::LazyLock};
 
 use base64::{
     Engine as _,
@@ -95,7 +95,10 @@ fn ascii_json(json: &str) -> String {
     json.encode_utf16().fold(String::new(), |mut text, unit| {
         match u8::try_from(unit) {
             Ok(byte) if byte.is_ascii() => text.push(char::from(byte)),
-            _ => text.push_str(&format!("\\u{unit:04x}")),
+            _ => {
+                // Writing to a text does not fail.
+                let _ = write!(text, "\\u{unit:04x}");
+            }
         }
         text
     })

@@ -21,10 +21,10 @@ mod manifest;
 mod mask;
 mod model;
 mod payload;
+mod placeholders;
 mod reader;
 mod request;
 mod retry_hint;
-mod placeholders;
 mod sign;
 mod template;
 mod test_run;
@@ -41,8 +41,8 @@ pub use self::{
     mask::mask,
     model::{ANY_EVENT, Connector, Field, FieldKind, Flow, Operation, Scope},
     payload::{PayloadViolation, VIOLATIONS_MAX, check_payload},
-    request::CallContext,
     placeholders::BuildError,
+    request::CallContext,
     sign::{SigningKeys, new_signing_secret},
     test_run::{TestFinding, TestRun, TestStep},
     values::{UnreadableValues, Values},

@@ -65,6 +65,7 @@ pub struct Scope {
 
 /// One way to connect.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts that the API shows one by one")]
 pub struct Flow {
     pub flow: AuthFlow,
     /// What the operator must supply, in the order to ask for it.
@@ -150,14 +151,31 @@ pub(super) enum DerivedRule {
 /// Where a credential stands in a call.
 #[derive(Debug)]
 pub(super) enum Credential {
-    Header { name: HeaderName, value: Template },
-    Basic { user: Template, password: Template },
-    Query { name: String, value: Template },
-    Form { name: String, value: Template },
+    Header {
+        name: HeaderName,
+        value: Template,
+    },
+    Basic {
+        user: Template,
+        password: Template,
+    },
+    Query {
+        name: String,
+        value: Template,
+    },
+    Form {
+        name: String,
+        value: Template,
+    },
     /// The steps of a JSON pointer into an object body.
-    Json { pointer: Vec<String>, value: Template },
+    Json {
+        pointer: Vec<String>,
+        value: Template,
+    },
     /// Where the address says `{credential}`.
-    Path { value: Template },
+    Path {
+        value: Template,
+    },
     /// Headers signed as Standard Webhooks has it.
     StandardWebhooks,
 }

@@ -64,7 +64,9 @@ fn foreign_reference(schema: &Value) -> Result<(), String> {
                     ("$ref" | "$dynamicRef", Some(target)) if !target.starts_with('#') => {
                         return Err(format!("may refer to itself only (`#...`), not to `{}`", clean(target, 100)));
                     }
-                    ("$id" | "$schema", Some(_)) => return Err(format!("must not have `{key}`: it is 2020-12, and stands alone")),
+                    ("$id" | "$schema", Some(_)) => {
+                        return Err(format!("must not have `{key}`: it is 2020-12, and stands alone"));
+                    }
                     _ => foreign_reference(value)?,
                 }
             }
@@ -93,7 +95,8 @@ pub(super) fn member<'s>(schema: &'s Value, path: &[String]) -> Result<Member, V
         let Some(next) = properties.and_then(|known| known.get(step)) else {
             return Err(properties.into_iter().flat_map(serde_json::Map::keys).map(String::as_str).collect());
         };
-        let required = node.get("required").and_then(Value::as_array).is_some_and(|names| names.iter().any(|n| n == step));
+        let required =
+            node.get("required").and_then(Value::as_array).is_some_and(|names| names.iter().any(|n| n == step));
         optional |= !required || types(node) != ["object"];
         node = resolve(schema, next);
     }

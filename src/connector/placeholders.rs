@@ -91,7 +91,9 @@ impl<'a> Placeholders<'a> {
 
     fn derive(&self, rule: &DerivedRule) -> Option<Zeroizing<String>> {
         match rule {
-            DerivedRule::FirstOf(templates) => templates.iter().find_map(|template| self.render(template).ok().flatten()),
+            DerivedRule::FirstOf(templates) => {
+                templates.iter().find_map(|template| self.render(template).ok().flatten())
+            }
             DerivedRule::Capture { from, pattern } => {
                 let source = self.text(from).ok().flatten()?;
                 let found = pattern.captures(&source)?.get(1)?.as_str().to_owned();
@@ -137,7 +139,9 @@ impl<'a> Placeholders<'a> {
     /// Says which of the template's values is absent.
     pub(super) fn absent(&self, template: &Template) -> BuildError {
         let missing = template.names().find(|name| self.find(name).is_none());
-        BuildError::new(missing.map_or_else(|| "a value is missing".to_owned(), |name| format!("`{}` is missing", shown(name))))
+        BuildError::new(
+            missing.map_or_else(|| "a value is missing".to_owned(), |name| format!("`{}` is missing", shown(name))),
+        )
     }
 }
 

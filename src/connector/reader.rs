@@ -21,11 +21,13 @@ pub(super) struct Table<'a, 'i> {
     entries: &'a DeTable<'i>,
     pub(super) span: Span,
     asked: Vec<&'static str>,
+    /// Keys that must be there and are not, and how to say it.
+    missing: Vec<(&'static str, String)>,
 }
 
 impl<'a, 'i> Table<'a, 'i> {
     pub(super) fn new(entries: &'a DeTable<'i>, span: Span) -> Self {
-        Self { entries, span, asked: Vec::new() }
+        Self { entries, span, asked: Vec::new(), missing: Vec::new() }
     }
 
     fn get(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'i>>> {
@@ -40,13 +42,19 @@ impl<'a, 'i> Table<'a, 'i> {
         self.get(key).is_some()
     }
 
-    /// Notes what was never asked for. To be called once everything has been.
-    pub(super) fn finish(&self, faults: &mut Faults<'_>) {
+    /// Notes what was never asked for, and what is missing: once, where one is the other misspelt. To be
+    /// called once everything has been asked for.
+    pub(super) fn finish(&mut self, faults: &mut Faults<'_>) {
         for (key, _) in self.entries {
             let name: &str = key.get_ref();
             if !self.asked.contains(&name) {
-                faults.add(&key.span(), format!("unknown key `{name}`{}", suggestion(name, self.asked.iter().copied())));
+                let hint = suggestion(name, self.asked.iter().copied());
+                self.missing.retain(|(missing, _)| !hint.contains(&format!("did you mean `{missing}`")));
+                faults.add(&key.span(), format!("unknown key `{name}`{hint}"));
             }
+        }
+        for (_, message) in self.missing.drain(..) {
+            faults.add(&self.span, message);
         }
     }
 
@@ -57,7 +65,7 @@ impl<'a, 'i> Table<'a, 'i> {
     /// A text that must be there and must not be empty.
     pub(super) fn need_text(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Option<Text> {
         if !self.has(key) {
-            self.missing(faults, key);
+            self.missing(key, format!("`{key}` is missing"));
             return None;
         }
         let found = self.text(faults, key)?;
@@ -68,8 +76,9 @@ impl<'a, 'i> Table<'a, 'i> {
         Some(found)
     }
 
-    pub(super) fn missing(&self, faults: &mut Faults<'_>, key: &str) {
-        faults.add(&self.span, format!("`{key}` is missing"));
+    /// Notes that a key is missing; said by [`Self::finish`].
+    pub(super) fn missing(&mut self, key: &'static str, message: String) {
+        self.missing.push((key, message));
     }
 
     /// A flag, false unless it is given.
@@ -82,7 +91,12 @@ impl<'a, 'i> Table<'a, 'i> {
     }
 
     /// A word of a closed list.
-    pub(super) fn word<T: Copy>(&mut self, faults: &mut Faults<'_>, key: &'static str, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        faults: &mut Faults<'_>,
+        key: &'static str,
+        words: &[(&str, T)],
+    ) -> Option<T> {
         let found = self.text(faults, key)?;
         let known = words.iter().find(|(word, _)| *word == found.value).map(|(_, meaning)| *meaning);
         if known.is_none() {
@@ -93,10 +107,15 @@ impl<'a, 'i> Table<'a, 'i> {
     }
 
     /// A word of a closed list that must be there.
-    pub(super) fn need_word<T: Copy>(&mut self, faults: &mut Faults<'_>, key: &'static str, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn need_word<T: Copy>(
+        &mut self,
+        faults: &mut Faults<'_>,
+        key: &'static str,
+        words: &[(&str, T)],
+    ) -> Option<T> {
         if !self.has(key) {
             let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            faults.add(&self.span, format!("`{key}` is missing; it is one of: {}", known.join(", ")));
+            self.missing(key, format!("`{key}` is missing; it is one of: {}", known.join(", ")));
             return None;
         }
         self.word(faults, key, words)
@@ -115,13 +134,11 @@ impl<'a, 'i> Table<'a, 'i> {
     /// The items of an array; none where the key is not there.
     pub(super) fn items(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Vec<&'a Spanned<DeValue<'i>>> {
         let Some(found) = self.get(key) else { return Vec::new() };
-        match found.get_ref() {
-            DeValue::Array(items) => items.iter().collect(),
-            _ => {
-                wrong_type(faults, found, &format!("`{key}`"), "a list");
-                Vec::new()
-            }
+        if let DeValue::Array(items) = found.get_ref() {
+            return items.iter().collect();
         }
+        wrong_type(faults, found, &format!("`{key}`"), "a list");
+        Vec::new()
     }
 
     /// A list of texts; one text stands for a list of one.
@@ -157,7 +174,11 @@ pub(super) fn text(faults: &mut Faults<'_>, found: &Spanned<DeValue<'_>>, what: 
 }
 
 /// Reads a table.
-pub(super) fn table<'a, 'i>(faults: &mut Faults<'_>, found: &'a Spanned<DeValue<'i>>, what: &str) -> Option<Table<'a, 'i>> {
+pub(super) fn table<'a, 'i>(
+    faults: &mut Faults<'_>,
+    found: &'a Spanned<DeValue<'i>>,
+    what: &str,
+) -> Option<Table<'a, 'i>> {
     let Some(entries) = found.get_ref().as_table() else {
         wrong_type(faults, found, what, "a table");
         return None;

@@ -41,7 +41,11 @@ pub(super) fn percent_encode(text: &str) -> String {
 }
 
 /// Builds a call of the manifest.
-pub(super) fn build(call: &Call, names: &Placeholders<'_>, context: &CallContext<'_>) -> Result<OutboundRequest, BuildError> {
+pub(super) fn build(
+    call: &Call,
+    names: &Placeholders<'_>,
+    context: &CallContext<'_>,
+) -> Result<OutboundRequest, BuildError> {
     let placed = credential::place(call.credential.as_deref(), names)?;
     let names = &Placeholders { credential: placed.path(), ..*names };
     let mut url = build_url(&call.url, names)?;
@@ -115,12 +119,11 @@ fn append_query(url: &mut Url, pairs: &[(String, Zeroizing<String>)]) {
     if pairs.is_empty() {
         return;
     }
-    let mut query = Zeroizing::new(url.query().map(|query| format!("{query}&")).unwrap_or_default());
-    for (index, (name, value)) in pairs.iter().enumerate() {
-        let separator = if index == 0 { "" } else { "&" };
-        query.push_str(&format!("{separator}{}={}", percent_encode(name), percent_encode(value)));
-    }
-    url.set_query(Some(&query));
+    let pair =
+        |(name, value): &(String, Zeroizing<String>)| format!("{}={}", percent_encode(name), percent_encode(value));
+    let own = url.query().map(str::to_owned);
+    let query: Vec<String> = own.into_iter().chain(pairs.iter().map(pair)).collect();
+    url.set_query(Some(&query.join("&")));
 }
 
 fn write_body(form: Option<&[(String, Zeroizing<String>)]>, json: Option<&Value>, headers: &mut HeaderMap) -> Vec<u8> {
@@ -153,8 +156,13 @@ fn build_url(template: &UrlTemplate, names: &Placeholders<'_>) -> Result<Url, Bu
     let url = Url::parse(&format!("{base}{path}")).map_err(|_| wrong())?;
     // The parser must not have understood anything else than was meant.
     let base = Url::parse(&base).map_err(|_| wrong())?;
-    let expected = if path.is_empty() { base.path().to_owned() } else { format!("{}{path}", base.path().trim_end_matches('/')) };
-    if url.origin() != base.origin() || url.path() != expected || url.query() != base.query() || url.fragment().is_some() {
+    let expected =
+        if path.is_empty() { base.path().to_owned() } else { format!("{}{path}", base.path().trim_end_matches('/')) };
+    if url.origin() != base.origin()
+        || url.path() != expected
+        || url.query() != base.query()
+        || url.fragment().is_some()
+    {
         return Err(wrong());
     }
     Ok(url)
@@ -167,7 +175,9 @@ fn render_host(host: &Template, names: &Placeholders<'_>) -> Result<String, Buil
             Part::Literal(text) => rendered.push_str(text),
             Part::Value(name) => {
                 let value = names.text(name)?.ok_or_else(|| names.absent(host))?;
-                let label = !value.is_empty() && value.len() <= 63 && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+                let label = !value.is_empty()
+                    && value.len() <= 63
+                    && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
                 if !label {
                     return Err(BuildError::new(format!("`{}` is no part of a host's name", shown(name))));
                 }

@@ -55,7 +55,7 @@ mod tests {
 
     fn wait(headers: &[(&'static str, &'static str)], body: &str, hints: &[RetryHint]) -> Option<u64> {
         let pairs = headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)));
-        let headers = HeaderMap::from_iter(pairs);
+        let headers: HeaderMap = pairs.collect();
         let answer = Answer { status: 429, headers, body: body.into(), truncated: false, latency: Duration::ZERO };
         let now = DateTime::from_timestamp(784_111_777, 0).unwrap();
         after(hints, &Read::new(&answer), now).map(|wait| wait.as_secs())

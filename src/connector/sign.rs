@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{request::header_value, placeholders::BuildError};
+use super::{placeholders::BuildError, request::header_value};
 use crate::domain::secret::Secret;
 
 const PREFIX: &str = "whsec_";
@@ -27,7 +27,13 @@ pub fn new_signing_secret(bytes: [u8; 32]) -> Secret {
 
 impl SigningKeys {
     /// Adds the three headers of a signed message.
-    pub(super) fn sign(&self, id: &str, now: DateTime<Utc>, body: &[u8], headers: &mut HeaderMap) -> Result<(), BuildError> {
+    pub(super) fn sign(
+        &self,
+        id: &str,
+        now: DateTime<Utc>,
+        body: &[u8],
+        headers: &mut HeaderMap,
+    ) -> Result<(), BuildError> {
         if id.is_empty() || id.contains('.') {
             return Err(BuildError::new("the message's id cannot be signed: it is empty or contains a `.`"));
         }

@@ -163,7 +163,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_placeholder() {
-        for text in ["{", "}", "{}", "{field}", "{field.}", "{field.x.y}", "{payload..a}", "{env.HOME}", "{if x}", "a}b"] {
+        for text in
+            ["{", "}", "{}", "{field}", "{field.}", "{field.x.y}", "{payload..a}", "{env.HOME}", "{if x}", "a}b"]
+        {
             assert!(Template::parse(text).is_err(), "{text}");
         }
         assert!(Template::parse("{event.typ}").unwrap_err().ends_with("did you mean `event.type`?"));

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::{
     answer::{self, NAME_MAX, Read},
     model::{Account, Class, Connector, Flow, Rule, Step, Then},
-    request::{self, CallContext},
     placeholders::{BuildError, Placeholders},
+    request::{self, CallContext},
 };
 use crate::domain::{
     connector::AuthFlow,

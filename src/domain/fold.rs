@@ -2,7 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// The form in which texts are compared: NFKC, lower case, NFKC again (Unicode 3.13, toNFKC_Casefold
+/// The form in which texts are compared: NFKC, lower case, NFKC again (Unicode 3.13, `toNFKC_Casefold`
 /// without the removal of ignorable characters).
 #[must_use]
 pub fn fold(text: &str) -> String {

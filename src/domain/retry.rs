@@ -8,7 +8,7 @@ use super::delivery::DeliveryFailure;
 pub const DEFAULT_SCHEDULE_SECONDS: [u32; 7] = [5, 300, 1_800, 7_200, 18_000, 36_000, 36_000];
 
 /// The longest `Retry-After` that is honoured.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3_600);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// What comes after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

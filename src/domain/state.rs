@@ -126,7 +126,7 @@ mod tests {
         Decision::Become { state, cause, probe: false }
     }
 
-    /// Every observation, with what it makes of active, paused, auth_expired, auth_revoked and error.
+    /// Every observation, with what it makes of active, paused, `auth_expired`, `auth_revoked` and error.
     fn table() -> Vec<(Observation, [Decision; 5])> {
         let tested = |outcome, refreshable| Observation::Tested { outcome, refreshable };
         let mut rows = vec![

@@ -9,7 +9,10 @@ use std::{
 
 use http::{HeaderValue, header};
 use reqwest::{Client, redirect};
-use rustls::{ClientConfig, RootCertStore, pki_types::{CertificateDer, pem::PemObject as _}};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use url::{Host, Url};
 
 use super::{
@@ -201,6 +204,7 @@ impl Egress {
             Route::Port(port) => Target::Resolved { port },
             Route::Instead(address) => Target::Fixed(address),
         };
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that calls out")]
         let client = Client::builder()
             .tls_backend_preconfigured(self.tls.clone())
             .dns_resolver(GatedResolver { filter: Arc::clone(&self.filter), target })

@@ -12,37 +12,51 @@ pub(super) fn no_answer(error: &reqwest::Error, latency: Duration) -> NoAnswer {
 }
 
 fn describe(error: &reqwest::Error) -> (TransportError, &'static str) {
-    let mut source: Option<&(dyn Error + 'static)> = Some(error);
-    let mut refused = None;
-    while let Some(inner) = source {
-        if inner.is::<Forbidden>() {
-            return (TransportError::Forbidden, "the destination's address is not public, and calling it is not allowed");
+    let mut broken = None;
+    for cause in causes(error) {
+        if cause.is::<Forbidden>() {
+            return (
+                TransportError::Forbidden,
+                "the destination's address is not public, and calling it is not allowed",
+            );
         }
-        if inner.is::<Unresolved>() {
+        if cause.is::<Unresolved>() {
             return (TransportError::Network, "the host name does not resolve");
         }
-        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return (TransportError::Network, describe_tls(tls));
         }
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            // An I/O error may wrap one of the others.
-            if let Some(tls) = io.get_ref().and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>()) {
-                return (TransportError::Network, describe_tls(tls));
-            }
-            refused = refused.or(match io.kind() {
-                io::ErrorKind::ConnectionRefused => Some("the connection was refused"),
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Some("the connection was reset"),
-                io::ErrorKind::UnexpectedEof => Some("the connection was closed before the answer had ended"),
-                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Some("the host cannot be reached"),
-                _ => None,
-            });
-        }
-        source = inner.source();
+        broken = broken.or_else(|| cause.downcast_ref::<io::Error>().and_then(|error| describe_io(error.kind())));
     }
     if error.is_timeout() {
         return (TransportError::Timeout, "no answer came in time");
     }
-    (TransportError::Network, refused.unwrap_or("the connection failed, or what came was no HTTP answer"))
+    (TransportError::Network, broken.unwrap_or("the connection failed, or what came was no HTTP answer"))
+}
+
+/// The error and everything that it says it comes from.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    let first: &(dyn Error + 'static) = error;
+    std::iter::successors(Some(first), |cause| behind(*cause))
+}
+
+/// What an error comes from. An I/O error that wraps another one has it inside and not as its `source`: the
+/// standard library leaves it out of the chain.
+fn behind<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => cause.source(),
+    }
+}
+
+fn describe_io(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::ConnectionRefused => Some("the connection was refused"),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Some("the connection was reset"),
+        io::ErrorKind::UnexpectedEof => Some("the connection was closed before the answer had ended"),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Some("the host cannot be reached"),
+        _ => None,
+    }
 }
 
 fn describe_tls(error: &rustls::Error) -> &'static str {

@@ -37,9 +37,8 @@ impl AllowedDestination {
             (text.to_owned(), None)
         };
         let port = port.map(|port| port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)).transpose()?;
-        let range = IpNet::from_str(&range)
-            .or_else(|_| IpAddr::from_str(&range).map(IpNet::from))
-            .map_err(|_| wrong())?;
+        let range =
+            IpNet::from_str(&range).or_else(|_| IpAddr::from_str(&range).map(IpNet::from)).map_err(|_| wrong())?;
         Ok(Self { range: range.trunc(), port })
     }
 
@@ -103,12 +102,14 @@ mod tests {
 
     #[test]
     fn ranges_with_and_without_a_port() {
-        let list = AllowedDestination::parse_list("10.0.0.0/8, 127.0.0.1/32:8080,[fd00::]/8:443,::1,192.168.1.1").expect("ranges");
+        let list = AllowedDestination::parse_list("10.0.0.0/8, 127.0.0.1/32:8080,[fd00::]/8:443,::1,192.168.1.1")
+            .expect("ranges");
         let covered = |text: &str| list.iter().any(|allowed| allowed.covers(address(text)));
         for inside in ["10.9.8.7:1", "127.0.0.1:8080", "[fd12::1]:443", "[::1]:9", "192.168.1.1:80"] {
             assert!(covered(inside), "{inside}");
         }
-        for outside in ["11.0.0.1:1", "127.0.0.1:8081", "127.0.0.2:8080", "[fd12::1]:444", "[::2]:9", "192.168.1.2:80"] {
+        for outside in ["11.0.0.1:1", "127.0.0.1:8081", "127.0.0.2:8080", "[fd12::1]:444", "[::2]:9", "192.168.1.2:80"]
+        {
             assert!(!covered(outside), "{outside}");
         }
         assert_eq!(AllowedDestination::parse_list(""), Ok(Vec::new()));
@@ -123,7 +124,9 @@ mod tests {
         assert!(rules[0].fits("api.example.com", 443) && !rules[0].fits("api.example.com", 80));
         assert!(!rules[0].fits("example.com", 443) && rules[1].fits("[::1]", 80));
         assert!(ConnectTo::parse_list("*=[::1]:5").expect("a rule")[0].fits("anything", 1));
-        for wrong in ["a=b=c", "a:443", "a=127.0.0.1:1", "a:x=127.0.0.1:1", "a:1=localhost:1", "=127.0.0.1:1", ":1=127.0.0.1:1"] {
+        for wrong in
+            ["a=b=c", "a:443", "a=127.0.0.1:1", "a:x=127.0.0.1:1", "a:1=localhost:1", "=127.0.0.1:1", ":1=127.0.0.1:1"]
+        {
             assert!(ConnectTo::parse_list(wrong).is_err(), "{wrong}");
         }
     }

@@ -50,6 +50,9 @@ pub fn sdl() -> String {
 
 impl Api {
     /// The API over this gateway.
+    ///
+    /// # Panics
+    /// Never: what was exported can be read.
     #[must_use]
     pub fn new(gateway: Gateway, settings: ApiSettings) -> Self {
         let builder = if settings.introspection { build() } else { build().disable_introspection() };

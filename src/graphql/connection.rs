@@ -6,8 +6,9 @@ use super::{
     activity::ActivityEntryConnection,
     connection_input::{self, ConnectionFilter, ConnectionOrder},
     delivery::{DeliveryEntryConnection, DeliveryFilter, DeliveryOrder},
-    enums::{AuthFlow, Capability, ConnectionState, StateChangeCause, TestOutcome, TestProof},
+    enums::{AuthFlow, Capability, ConnectionState, TestOutcome, TestProof},
     guard::{Guarded, guarded_some, requires},
+    history::{StateHistoryConnection, StateHistoryEntry},
     ids::Named,
     library::Connector,
     page::{PageArguments, PageInfo, Rows, cursor, edge, nodes},
@@ -233,7 +234,8 @@ impl ConnectionRecord {
         before: Option<String>,
     ) -> Guarded<ActivityEntryConnection> {
         guarded_some(self.scope(), Needs::BrowseActivityLog, async {
-            let filter = query::ActivityFilter { connections: Some(vec![self.row().id]), ..query::ActivityFilter::default() };
+            let filter =
+                query::ActivityFilter { connections: Some(vec![self.row().id]), ..query::ActivityFilter::default() };
             ActivityEntryConnection::read(self.scope(), &filter, PageArguments { first, after, last, before }).await
         })
         .await
@@ -298,55 +300,6 @@ impl TestReport {
 
     async fn tested_at(&self) -> DateTime {
         DateTime(self.0.tested_at)
-    }
-}
-
-/// One step of a connection's life.
-#[derive(Clone, Description)]
-pub struct StateHistoryEntry(domain::connection::StateHistoryEntry);
-
-#[Object(use_type_description)]
-impl StateHistoryEntry {
-    async fn state(&self) -> ConnectionState {
-        self.0.state.into()
-    }
-
-    /// Null for the creation.
-    async fn previous_state(&self) -> Option<ConnectionState> {
-        self.0.previous_state.map(ConnectionState::from)
-    }
-
-    async fn cause(&self) -> StateChangeCause {
-        self.0.cause.into()
-    }
-
-    async fn reason(&self) -> Option<&str> {
-        self.0.reason.as_deref()
-    }
-
-    async fn occurred_at(&self) -> DateTime {
-        DateTime(self.0.occurred_at)
-    }
-}
-
-edge!(StateHistoryEdge of StateHistoryEntry);
-
-/// A page of a connection's state history.
-#[derive(Description)]
-pub struct StateHistoryConnection(Rows<StateHistoryEntry>);
-
-#[Object(use_type_description)]
-impl StateHistoryConnection {
-    async fn edges(&self) -> Vec<StateHistoryEdge> {
-        StateHistoryEdge::all(&self.0)
-    }
-
-    async fn nodes(&self) -> Vec<StateHistoryEntry> {
-        nodes(&self.0)
-    }
-
-    async fn page_info(&self) -> PageInfo {
-        self.0.info()
     }
 }
 

@@ -4,7 +4,10 @@ use async_graphql::{Context, Description, ID, InputObject, Object};
 
 use super::{
     connection::ConnectionRecord,
-    enums::{Capability, DeliveryFailure, DeliveryOrderField, DeliveryOutcome, DeliveryStatus, DeliveryWait, OrderDirection, all},
+    enums::{
+        Capability, DeliveryFailure, DeliveryOrderField, DeliveryOutcome, DeliveryStatus, DeliveryWait, OrderDirection,
+        all,
+    },
     guard::{Guarded, guarded, guarded_some, requires},
     ids::{self, Named},
     page::{PageArguments, PageInfo, Rows, cursor, edge, nodes},
@@ -314,10 +317,9 @@ impl DeliveryEntryConnection {
     ) -> Result<Self, Failure> {
         let order = match order_by {
             Some(order) => query::Order { field: order.field.into(), direction: order.direction.into() },
-            None => query::Order {
-                field: query::DeliveryOrderField::AttemptedAt,
-                direction: query::OrderDirection::Desc,
-            },
+            None => {
+                query::Order { field: query::DeliveryOrderField::AttemptedAt, direction: query::OrderDirection::Desc }
+            }
         };
         let kind = format!("deliveries:{}:{}", order.field, order.direction);
         let request = arguments.read(&kind)?;

@@ -15,18 +15,21 @@ pub(super) fn api_error(failure: Failure, request_id: &str) -> Error {
                 extensions.set("capability", name.clone());
             })
         }
-        Failure::BadInput { field, message } => Error::new(format!("{field}: {message}")).extend_with(|_, extensions| {
-            extensions.set("code", "BAD_USER_INPUT");
-            extensions.set("field", field.as_str());
-        }),
+        Failure::BadInput { field, message } => {
+            Error::new(format!("{field}: {message}")).extend_with(|_, extensions| {
+                extensions.set("code", "BAD_USER_INPUT");
+                extensions.set("field", field.as_str());
+            })
+        }
         Failure::NotFound(what) => coded(format!("there is no such {what}"), "NOT_FOUND"),
         Failure::Conflict(message) => coded(message, "CONFLICT"),
         Failure::LimitExceeded(message) => coded(message, "LIMIT_EXCEEDED"),
-        Failure::Internal => Error::new("something broke inside; the log has it under this request id")
-            .extend_with(|_, extensions| {
+        Failure::Internal => {
+            Error::new("something broke inside; the log has it under this request id").extend_with(|_, extensions| {
                 extensions.set("code", "INTERNAL");
                 extensions.set("requestId", request_id);
-            }),
+            })
+        }
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) async fn guarded<T>(
     body: impl Future<Output = Result<Option<T>, Failure>> + Send,
 ) -> Guarded<T> {
     let outcome = match scope.require(capability) {
-        Ok(()) => body.await,
+        // On the heap: bodies nest as deeply as documents do, and the stack is bounded.
+        Ok(()) => Box::pin(body).await,
         Err(failure) => Err(failure),
     };
     outcome.map_err(|failure| scope.error(failure)).transpose()

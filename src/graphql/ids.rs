@@ -125,7 +125,15 @@ mod tests {
 
     #[test]
     fn one_spelling_only() {
-        for text in ["connection:01", "connection:+1", "connection:0", "connection:-1", "connection:", "nothing:1", "connection"] {
+        for text in [
+            "connection:01",
+            "connection:+1",
+            "connection:0",
+            "connection:-1",
+            "connection:",
+            "nothing:1",
+            "connection",
+        ] {
             assert_eq!(Named::parse(&ID(URL_SAFE_NO_PAD.encode(text))), None, "{text}");
         }
     }

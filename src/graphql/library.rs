@@ -100,7 +100,7 @@ impl Connector {
             .collect()
     }
 
-    /// Capabilities needed besides CREATE_CONNECTION.
+    /// Capabilities needed besides `CREATE_CONNECTION`.
     async fn extra_capabilities(&self) -> Vec<Capability> {
         let known = self.known.iter();
         known.flat_map(|known| self.scope.gateway.extra_capabilities(known).iter()).map(Capability::from).collect()
@@ -109,6 +109,7 @@ impl Connector {
 
 /// One way to connect.
 #[derive(SimpleObject)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the API")]
 pub struct ConnectorAuthFlow {
     flow: AuthFlow,
     /// What the operator must supply, in the order to ask for it.

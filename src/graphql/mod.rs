@@ -15,6 +15,7 @@ mod delivery;
 mod enums;
 mod error;
 mod guard;
+mod history;
 mod ids;
 mod library;
 mod mutation;

@@ -33,10 +33,7 @@ fn by_key<K: Eq + Hash, S>(found: Vec<Row<S>>, key: impl Fn(&S, usize) -> K) -> 
 }
 
 /// Reads what these ids name, as far as the caller may read it.
-pub(super) async fn load(
-    scope: &SharedScope,
-    named: impl Iterator<Item = &Named> + Send,
-) -> Result<NodeSets, Failure> {
+pub(super) async fn load(scope: &SharedScope, named: impl Iterator<Item = &Named> + Send) -> Result<NodeSets, Failure> {
     let (mut connections, mut deliveries, mut entries, mut activities) = (vec![], vec![], vec![], vec![]);
     let may = |capability| scope.require(capability).is_ok();
     for named in named {
@@ -70,7 +67,9 @@ impl NodeSets {
                 let found: Option<&Arc<_>> = scope.gateway.library().get(slug);
                 found.map(|found| Node::Connector(Connector::new(scope, found)))
             }
-            Named::Connection(id) => self.connections.get(id).cloned().map(ConnectionRecord).map(Node::ConnectionRecord),
+            Named::Connection(id) => {
+                self.connections.get(id).cloned().map(ConnectionRecord).map(Node::ConnectionRecord)
+            }
             Named::Delivery(id) => self.deliveries.get(id).cloned().map(Delivery).map(Node::Delivery),
             Named::Entry(id) => self.entries.get(id).cloned().map(DeliveryEntry).map(Node::DeliveryEntry),
             Named::Activity(id) => self.activities.get(id).cloned().map(ActivityEntry).map(Node::ActivityEntry),

@@ -78,7 +78,7 @@ fn read_cursor(kind: &str, cursor: &str) -> Option<Place> {
 
 /// A page's rows, each with its cursor.
 pub(super) struct Rows<T> {
-    pub rows: Vec<(T, String)>,
+    pub nodes: Vec<(T, String)>,
     has_next: bool,
     has_previous: bool,
 }
@@ -86,22 +86,22 @@ pub(super) struct Rows<T> {
 impl<T> Rows<T> {
     /// Rows that have become nodes, with the page that they were read as.
     pub fn new<R>(page: &Page<R>, rows: Vec<(T, String)>) -> Self {
-        Self { rows, has_next: page.has_next, has_previous: page.has_previous }
+        Self { nodes: rows, has_next: page.has_next, has_previous: page.has_previous }
     }
 
     pub fn info(&self) -> PageInfo {
         PageInfo {
             has_next_page: self.has_next,
             has_previous_page: self.has_previous,
-            start_cursor: self.rows.first().map(|(_, cursor)| cursor.clone()),
-            end_cursor: self.rows.last().map(|(_, cursor)| cursor.clone()),
+            start_cursor: self.nodes.first().map(|(_, cursor)| cursor.clone()),
+            end_cursor: self.nodes.last().map(|(_, cursor)| cursor.clone()),
         }
     }
 }
 
 /// One row of a page, with its place.
 pub(super) fn nodes<T: Clone + OutputType>(rows: &Rows<T>) -> Vec<T> {
-    rows.rows.iter().map(|(node, _)| node.clone()).collect()
+    rows.nodes.iter().map(|(node, _)| node.clone()).collect()
 }
 
 /// Declares the edge type of a list.
@@ -116,7 +116,7 @@ macro_rules! edge {
 
         impl $edge {
             fn all(rows: &crate::graphql::page::Rows<$node>) -> Vec<Self> {
-                rows.rows.iter().map(|(node, cursor)| Self { node: node.clone(), cursor: cursor.clone() }).collect()
+                rows.nodes.iter().map(|(node, cursor)| Self { node: node.clone(), cursor: cursor.clone() }).collect()
             }
         }
     };

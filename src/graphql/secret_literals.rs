@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use async_graphql::{
     Name,
     parser::types::{
-        BaseType, ExecutableDocument, FieldDefinition, InputValueDefinition, Selection, SelectionSet,
-        ServiceDocument, Type, TypeKind, TypeSystemDefinition,
+        BaseType, ExecutableDocument, FieldDefinition, InputValueDefinition, Selection, SelectionSet, ServiceDocument,
+        Type, TypeKind, TypeSystemDefinition,
     },
 };
 use async_graphql_value::Value;
@@ -54,10 +54,8 @@ fn fields(definitions: &[async_graphql::Positioned<FieldDefinition>]) -> HashMap
 impl SecretPositions {
     /// Reads the schema.
     pub fn of(schema: &ServiceDocument) -> Self {
-        let mut positions = Self {
-            roots: ["Query", "Mutation", "Subscription"].map(|root| Some(root.to_owned())),
-            ..Self::default()
-        };
+        let mut positions =
+            Self { roots: ["Query", "Mutation", "Subscription"].map(|root| Some(root.to_owned())), ..Self::default() };
         for definition in &schema.definitions {
             let TypeSystemDefinition::Type(definition) = definition else { continue };
             let name = definition.node.name.node.to_string();

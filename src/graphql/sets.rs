@@ -185,10 +185,8 @@ impl EntrySet {
     pub async fn retried(&self) -> Result<&Entries, Failure> {
         let load = async {
             let ids = distinct(self.rows.iter().filter_map(|row| row.retry_of));
-            let found = match ids.is_empty() {
-                true => Vec::new(),
-                false => self.scope.gateway.entries(self.scope.site(), &ids).await?,
-            };
+            let (gateway, site) = (&self.scope.gateway, self.scope.site());
+            let found = if ids.is_empty() { Vec::new() } else { gateway.entries(site, &ids).await? };
             let set = Arc::new(EntrySet::new(&self.scope, found));
             let keys: Vec<EntryId> = set.rows.iter().map(|row| row.id).collect();
             Ok(Arc::new(ByKey::new(set, keys.into_iter())))

@@ -48,7 +48,7 @@ impl Gateway {
             }
             AuthFlow::Oauth => return Err(Failure::bad_input("authFlow", "is not offered by this mutation")),
         }
-        let display_name = self.display_name_or_default(&connector, input.display_name.as_deref())?;
+        let display_name = display_name_or_default(&connector, input.display_name.as_deref())?;
         self.require_extra(acting, &connector)?;
         let values = match flow.check(&input.fields) {
             Ok(values) => values,
@@ -121,17 +121,13 @@ impl Gateway {
             Failure::bad_input("connectorSlug", "no connector has this slug; `connectors` lists those that there are")
         })
     }
+}
 
-    /// The operator's name for a new connection, or the connector's own.
-    pub(super) fn display_name_or_default(
-        &self,
-        connector: &Connector,
-        given: Option<&str>,
-    ) -> Result<String, Failure> {
-        match given {
-            Some(name) => validate::display_name("displayName", name),
-            None => Ok(connector.display_name.clone()),
-        }
+/// The operator's name for a new connection, or the connector's own.
+pub(super) fn display_name_or_default(connector: &Connector, given: Option<&str>) -> Result<String, Failure> {
+    match given {
+        Some(name) => validate::display_name("displayName", name),
+        None => Ok(connector.display_name.clone()),
     }
 }
 

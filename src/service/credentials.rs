@@ -77,8 +77,9 @@ impl Gateway {
                 FIELDS => opened = Some(Values::from_json(&plain).or_internal("reading the opened credential")?),
                 SIGNING => {
                     let now = self.now();
-                    let secrets: Vec<SigningSecret> =
-                        serde_json::from_slice(plain.expose()).map_err(|_| "no list of secrets").or_internal("reading the signing secrets")?;
+                    let secrets: Vec<SigningSecret> = serde_json::from_slice(plain.expose())
+                        .map_err(|_| "no list of secrets")
+                        .or_internal("reading the signing secrets")?;
                     let live = secrets.iter().filter(|secret| secret.until.is_none_or(|until| now < until));
                     signing.0.extend(live.map(|secret| Secret::from(secret.secret.as_str())));
                 }

@@ -134,10 +134,16 @@ impl Gateway {
             return Ok(Brought::no_call(DeliveryFailure::ConnectionRemoved, "the connection was removed"));
         };
         let Some(connector) = self.library().get(&connection.connector_slug) else {
-            return Ok(Brought::no_call(DeliveryFailure::VendorRejected, "the connector is not in the library any more"));
+            return Ok(Brought::no_call(
+                DeliveryFailure::VendorRejected,
+                "the connector is not in the library any more",
+            ));
         };
         let Some(operation) = connector.operation(&delivery.event_type) else {
-            return Ok(Brought::no_call(DeliveryFailure::VendorRejected, "the connector takes no event of this type any more"));
+            return Ok(Brought::no_call(
+                DeliveryFailure::VendorRejected,
+                "the connector takes no event of this type any more",
+            ));
         };
         let keyring = self.keyring(claim.site).await?;
         let Ok(payload) = keyring.open_payload(&delivery.message_id, &claim.payload) else {
@@ -187,7 +193,7 @@ impl Gateway {
             verdict,
             vendor_response_code: answer.as_ref().ok().map(|answer| answer.status),
             vendor_message: vendor_message.map(|message| connector::mask(&message, &context)),
-            latency_ms: latency_ms(&answer),
+            latency_ms: Some(latency_ms(&answer)),
         })
     }
 
@@ -256,10 +262,10 @@ impl Gateway {
     }
 }
 
-fn latency_ms(answer: &Result<Answer, NoAnswer>) -> Option<u32> {
+fn latency_ms(answer: &Result<Answer, NoAnswer>) -> u32 {
     let latency = match answer {
         Ok(answer) => answer.latency,
         Err(none) => none.latency,
     };
-    Some(u32::try_from(latency.as_millis()).unwrap_or(u32::MAX))
+    u32::try_from(latency.as_millis()).unwrap_or(u32::MAX)
 }

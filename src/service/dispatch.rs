@@ -5,7 +5,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     gateway::Gateway,
-    types::{Acting, Dispatch, DispatchEvent, DispatchRejection, Failure, OrInternal as _, PayloadViolation, WhenNotActive},
+    types::{
+        Acting, Dispatch, DispatchEvent, DispatchRejection, Failure, OrInternal as _, PayloadViolation, WhenNotActive,
+    },
     validate,
 };
 use crate::{
@@ -81,7 +83,7 @@ impl Gateway {
             accepted_at: now,
             next_attempt_at: now,
         };
-        match store::delivery::insert(&self.db, site, new).await.or_internal("storing the delivery")? {
+        match Box::pin(store::delivery::insert(&self.db, site, new)).await.or_internal("storing the delivery")? {
             Inserted::Accepted(delivery) => {
                 self.bus.wake_deliveries();
                 Ok(Dispatch::Accepted { delivery, duplicate: false })
@@ -106,10 +108,8 @@ impl Gateway {
         };
         let violations = connector::check_payload(operation, &input.payload);
         if !violations.is_empty() {
-            let violations = violations
-                .into_iter()
-                .map(|v| PayloadViolation { pointer: v.pointer, message: v.message })
-                .collect();
+            let violations =
+                violations.into_iter().map(|v| PayloadViolation { pointer: v.pointer, message: v.message }).collect();
             return Some(Dispatch::Rejected {
                 reason: DispatchRejection::PayloadInvalid,
                 message: "the payload does not fit the operation's schema".to_owned(),

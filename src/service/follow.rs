@@ -37,7 +37,14 @@ impl Gateway {
         // First the wake-ups, then the position: what is committed in between is noticed.
         let follower = self.bus.follow(site);
         let last = store::stream::position(&self.db, site).await.or_internal("reading the stream's position")?;
-        let state = State { gateway: self.clone(), _counted: Counted::new(&self.followers), site, follower, last, read: VecDeque::new() };
+        let state = State {
+            gateway: self.clone(),
+            _counted: Counted::new(&self.followers),
+            site,
+            follower,
+            last,
+            read: VecDeque::new(),
+        };
         Ok(futures_util::stream::unfold(Some(state), |state| async {
             let mut state = state?;
             match state.next().await {

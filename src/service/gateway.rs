@@ -18,7 +18,7 @@ use crate::{
     domain::{
         activity::{ActivityAction, ActivityOutcome},
         capability::{Capabilities, Capability, resolve_role},
-        clock::{SharedClock, SharedEntropy, now_ms, random},
+        clock::{BoxFuture, SharedClock, SharedEntropy, now_ms, random},
         connection::Connection,
         connector::ConnectorFamily,
         id::SiteId,
@@ -182,11 +182,12 @@ impl Gateway {
     }
 
     /// Runs a verb to its end, also where the caller goes away meanwhile.
-    pub(super) async fn in_own_task<T: Send + 'static>(
+    pub(super) fn in_own_task<T: Send + 'static>(
         &self,
         verb: impl Future<Output = Result<T, Failure>> + Send + 'static,
-    ) -> Result<T, Failure> {
-        self.0.tasks.spawn(verb.in_current_span()).await.or_internal("a verb's task")?
+    ) -> BoxFuture<'static, Result<T, Failure>> {
+        let task = self.0.tasks.spawn(Box::pin(verb.in_current_span()));
+        Box::pin(async move { task.await.or_internal("a verb's task")? })
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {
@@ -252,11 +253,7 @@ pub(super) fn activity(
 
 /// What a log keeps of a connection.
 pub(super) fn reference(connection: &Connection) -> ConnectionRef {
-    ConnectionRef {
-        id: connection.id,
-        name: connection.display_name.clone(),
-        slug: connection.connector_slug.clone(),
-    }
+    ConnectionRef { id: connection.id, name: connection.display_name.clone(), slug: connection.connector_slug.clone() }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

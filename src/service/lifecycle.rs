@@ -182,7 +182,7 @@ impl Gateway {
 
     /// Says what was learnt about a connection; the state follows.
     pub(super) async fn observe(&self, site: SiteId, id: ConnectionId, report: Report) -> Result<Observed, Failure> {
-        let observed = store::connection::observe(&self.db, site, id, self.now(), report)
+        let observed = Box::pin(store::connection::observe(&self.db, site, id, self.now(), report))
             .await
             .or_internal("storing what was observed")?
             .ok_or(NO_CONNECTION)?;
@@ -208,12 +208,7 @@ fn cannot_resume(state: ConnectionState) -> String {
     format!("only a paused connection can be resumed; this one is {state}")
 }
 
-fn tested_activity(
-    acting: &Acting,
-    action: ActivityAction,
-    connection: &Connection,
-    test: &TestReport,
-) -> NewActivity {
+fn tested_activity(acting: &Acting, action: ActivityAction, connection: &Connection, test: &TestReport) -> NewActivity {
     let outcome = if test.passed() { ActivityOutcome::Succeeded } else { ActivityOutcome::Failed };
     activity(acting, action, Some(connection), outcome, (!test.passed()).then(|| reason(test)))
 }

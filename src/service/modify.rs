@@ -29,7 +29,7 @@ impl Gateway {
         let detail = Some(format!("was: {}", connection.display_name));
         let entry =
             activity(acting, ActivityAction::ConnectionRenamed, Some(&connection), ActivityOutcome::Succeeded, detail);
-        let renamed = store::connection::rename(&self.db, acting.site(), id, self.now(), &name, entry)
+        let renamed = Box::pin(store::connection::rename(&self.db, acting.site(), id, self.now(), &name, entry))
             .await
             .or_internal("renaming the connection")?
             .ok_or(NO_CONNECTION)?;

@@ -15,11 +15,21 @@ use crate::{
             ActivityFilter, ConnectionFilter, ConnectionOrderField, DeliveryFilter, DeliveryOrderField, Order, Placed,
         },
     },
-    store,
+    store::{self, StoreError},
 };
 
 /// The delivery log is counted up to here.
 pub const LOG_COUNT_CAP: u32 = 10_000;
+
+/// A page as the store gave it. A cursor of this list that was tampered with is the caller's fault.
+fn listed<T>(page: store::Result<T>, doing: &'static str) -> Result<T, Failure> {
+    match page {
+        Err(StoreError::PlaceMismatch) => {
+            Err(Failure::bad_input("after", "or before is not a cursor of this list in this order"))
+        }
+        other => other.or_internal(doing),
+    }
+}
 
 impl Gateway {
     /// One page of the site's connections.
@@ -30,7 +40,7 @@ impl Gateway {
         order: Order<ConnectionOrderField>,
         page: &PageRequest<Place>,
     ) -> Result<Page<Placed<Connection>>, Failure> {
-        store::connection::list(&self.db, site, filter, order, page).await.or_internal("listing connections")
+        listed(Box::pin(store::connection::list(&self.db, site, filter, order, page)).await, "listing connections")
     }
 
     /// How many connections a filter finds.
@@ -40,7 +50,7 @@ impl Gateway {
 
     /// The connections of these ids, in any order; those that are not of this site are missing.
     pub async fn connections(&self, site: SiteId, ids: &[ConnectionId]) -> Result<Vec<Connection>, Failure> {
-        store::connection::list_by_ids(&self.db, site, ids).await.or_internal("reading connections")
+        Box::pin(store::connection::list_by_ids(&self.db, site, ids)).await.or_internal("reading connections")
     }
 
     /// One page of a connection's state history, newest first.
@@ -50,7 +60,7 @@ impl Gateway {
         id: ConnectionId,
         page: &PageRequest<Place>,
     ) -> Result<Page<Placed<StateHistoryEntry>>, Failure> {
-        store::history::list(&self.db, site, id, page).await.or_internal("reading the state history")
+        listed(Box::pin(store::history::list(&self.db, site, id, page)).await, "reading the state history")
     }
 
     /// The names of these operators, as their tokens last gave them.
@@ -64,17 +74,19 @@ impl Gateway {
 
     /// The deliveries of these ids, in any order.
     pub async fn deliveries(&self, site: SiteId, ids: &[DeliveryId]) -> Result<Vec<Delivery>, Failure> {
-        store::delivery::list_by_ids(&self.db, site, ids).await.or_internal("reading deliveries")
+        Box::pin(store::delivery::list_by_ids(&self.db, site, ids)).await.or_internal("reading deliveries")
     }
 
     /// All attempts of these deliveries, oldest first.
     pub async fn entries_of(&self, site: SiteId, ids: &[DeliveryId]) -> Result<Vec<DeliveryEntry>, Failure> {
-        store::delivery::entries_of(&self.db, site, ids).await.or_internal("reading the attempts of deliveries")
+        Box::pin(store::delivery::entries_of(&self.db, site, ids))
+            .await
+            .or_internal("reading the attempts of deliveries")
     }
 
     /// The log's rows of these ids, in any order.
     pub async fn entries(&self, site: SiteId, ids: &[EntryId]) -> Result<Vec<DeliveryEntry>, Failure> {
-        store::entry::list_by_ids(&self.db, site, ids).await.or_internal("reading the delivery log")
+        Box::pin(store::entry::list_by_ids(&self.db, site, ids)).await.or_internal("reading the delivery log")
     }
 
     /// How many events these connections have accepted and neither delivered nor failed; none is missing.
@@ -83,7 +95,7 @@ impl Gateway {
         site: SiteId,
         ids: &[ConnectionId],
     ) -> Result<Vec<(ConnectionId, i64)>, Failure> {
-        store::delivery::pending_counts(&self.db, site, ids).await.or_internal("counting pending deliveries")
+        Box::pin(store::delivery::pending_counts(&self.db, site, ids)).await.or_internal("counting pending deliveries")
     }
 
     /// One page of the site's delivery log.
@@ -94,12 +106,14 @@ impl Gateway {
         order: Order<DeliveryOrderField>,
         page: &PageRequest<Place>,
     ) -> Result<Page<Placed<DeliveryEntry>>, Failure> {
-        store::entry::list(&self.db, site, filter, order, page).await.or_internal("listing the delivery log")
+        listed(Box::pin(store::entry::list(&self.db, site, filter, order, page)).await, "listing the delivery log")
     }
 
     /// How many rows of the log a filter finds, up to [`LOG_COUNT_CAP`]; true where there are more.
     pub async fn count_delivery_log(&self, site: SiteId, filter: &DeliveryFilter) -> Result<(u32, bool), Failure> {
-        store::entry::count(&self.db, site, filter, LOG_COUNT_CAP).await.or_internal("counting the delivery log")
+        Box::pin(store::entry::count(&self.db, site, filter, LOG_COUNT_CAP))
+            .await
+            .or_internal("counting the delivery log")
     }
 
     /// One page of the site's activity log, newest first.
@@ -109,7 +123,7 @@ impl Gateway {
         filter: &ActivityFilter,
         page: &PageRequest<Place>,
     ) -> Result<Page<Placed<ActivityEntry>>, Failure> {
-        store::activity::list(&self.db, site, filter, page).await.or_internal("listing the activity log")
+        listed(Box::pin(store::activity::list(&self.db, site, filter, page)).await, "listing the activity log")
     }
 
     /// The activity log's rows of these ids, in any order.

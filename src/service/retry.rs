@@ -39,10 +39,9 @@ impl Gateway {
 
     async fn do_retry(&self, acting: &Acting, entry: EntryId, key: Option<String>) -> Result<Retry, Failure> {
         let now = self.now();
-        let claimed =
-            store::delivery::claim_retry(&self.db, acting.site(), entry, now, now + LEASE, key.as_deref())
-                .await
-                .or_internal("claiming the delivery")?;
+        let claimed = store::delivery::claim_retry(&self.db, acting.site(), entry, now, now + LEASE, key.as_deref())
+            .await
+            .or_internal("claiming the delivery")?;
         let (reason, message) = match claimed {
             RetryClaim::Claimed(claim) => return self.retry_claimed(acting, entry, claim).await,
             RetryClaim::AlreadyRetried(entry) => return Ok(Retry::Retried(Box::new(entry))),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{
-    connect::{Candidate, flow_of, operator_of},
+    connect::{Candidate, display_name_or_default, flow_of, operator_of},
     credentials::Opened,
     gateway::Gateway,
     types::{Acting, BeginSigned, Creation, Failure, OrInternal as _, SigningOffer},
@@ -41,7 +41,10 @@ impl Gateway {
     pub async fn begin_signed(&self, acting: &Acting, input: BeginSigned) -> Result<SigningOffer, Failure> {
         let connector = self.connector_named(&input.connector_slug)?;
         let flow = connector.flow(AuthFlow::SignedToken).ok_or_else(|| {
-            Failure::bad_input("connectorSlug", format!("{} does not connect by a signing secret", connector.display_name))
+            Failure::bad_input(
+                "connectorSlug",
+                format!("{} does not connect by a signing secret", connector.display_name),
+            )
         })?;
         if let Some(name) = input.display_name.as_deref() {
             validate::display_name("displayName", name)?;
@@ -96,23 +99,16 @@ impl Gateway {
         let connector = self.connector_named(&offer.connector_slug)?;
         flow_of(&connector, AuthFlow::SignedToken)?;
         self.require_extra(acting, &connector)?;
-        let plain = self
-            .keyring(site)
-            .await?
-            .open(&Place::Offer { token }, &offer.sealed)
-            .or_internal("opening the offer")?;
+        let plain =
+            self.keyring(site).await?.open(&Place::Offer { token }, &offer.sealed).or_internal("opening the offer")?;
         let offered: Offered =
             serde_json::from_slice(plain.expose()).map_err(|_| "no offer").or_internal("reading the offer")?;
-        let values = Values::from_json(&SecretBytes::new(offered.fields.clone().into_bytes())).or_internal("reading the offer")?;
+        let values = Values::from_json(&SecretBytes::new(offered.fields.clone().into_bytes()))
+            .or_internal("reading the offer")?;
         let opened = Opened { values, signing: SigningKeys(vec![Secret::from(offered.secret.as_str())]) };
-        let display_name = self.display_name_or_default(&connector, offer.display_name.as_deref())?;
-        let candidate = Candidate {
-            connector,
-            flow: AuthFlow::SignedToken,
-            display_name,
-            opened,
-            offer: Some(token.to_owned()),
-        };
+        let display_name = display_name_or_default(&connector, offer.display_name.as_deref())?;
+        let candidate =
+            Candidate { connector, flow: AuthFlow::SignedToken, display_name, opened, offer: Some(token.to_owned()) };
         self.test_and_store(acting, candidate).await
     }
 }

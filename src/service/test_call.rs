@@ -8,7 +8,7 @@ use crate::{
     domain::{
         clock::random,
         connector::AuthFlow,
-        test_report::{TestOutcome, TestReport},
+        test_report::{TestOutcome, TestProof, TestReport},
     },
     egress::Limits,
 };
@@ -28,8 +28,12 @@ impl Gateway {
         let mut latency = Duration::ZERO;
         let mut finding = None;
         for _ in 0..MAX_STEPS {
-            let context =
-                CallContext { values: &opened.values, signing: &opened.signing, now: self.now(), message_id: &message_id };
+            let context = CallContext {
+                values: &opened.values,
+                signing: &opened.signing,
+                now: self.now(),
+                message_id: &message_id,
+            };
             match run.next(&context) {
                 Ok(TestStep::Send(request)) => {
                     let answer = self.egress.send(request, Limits { timeout: TIMEOUT, max_body: MAX_BODY }).await;
@@ -44,12 +48,12 @@ impl Gateway {
                     break;
                 }
                 Err(error) => {
-                    finding = Some(self.unbuildable(connector, flow, &error.message));
+                    finding = Some(Self::unbuildable(connector, flow, &error.message));
                     break;
                 }
             }
         }
-        let finding = finding.unwrap_or_else(|| self.unbuildable(connector, flow, "its test does not come to an end"));
+        let finding = finding.unwrap_or_else(|| Self::unbuildable(connector, flow, "its test does not come to an end"));
         let context =
             CallContext { values: &opened.values, signing: &opened.signing, now: self.now(), message_id: &message_id };
         let masked = |text: Option<String>| text.map(|text| mask(&text, &context));
@@ -66,10 +70,10 @@ impl Gateway {
         }
     }
 
-    fn unbuildable(&self, connector: &Connector, flow: AuthFlow, message: &str) -> TestFinding {
+    fn unbuildable(connector: &Connector, flow: AuthFlow, message: &str) -> TestFinding {
         TestFinding {
             outcome: TestOutcome::VendorError,
-            proof: connector.flow(flow).map_or(crate::domain::test_report::TestProof::Syntax, |flow| flow.proof),
+            proof: connector.flow(flow).map_or(TestProof::Syntax, |flow| flow.proof),
             vendor_account_id: None,
             vendor_account_name: None,
             missing_scopes: Vec::new(),

@@ -117,6 +117,7 @@ pub struct FieldViolation {
 
 /// How the creation of a connection ended.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for a request, and it is taken apart at once")]
 pub enum Creation {
     /// The test call passed and the record is stored.
     Created { connection: Connection, test: TestReport },
@@ -227,5 +228,8 @@ vocabulary! {
 pub enum Retry {
     /// The vendor was called; the entry says how it went.
     Retried(Box<DeliveryEntry>),
-    Rejected { reason: RetryRejection, message: String },
+    Rejected {
+        reason: RetryRejection,
+        message: String,
+    },
 }

@@ -34,7 +34,8 @@ impl MasterKeys {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut keys: Vec<(String, Key)> = Vec::new();
         for (number, part) in text.split(',').map(str::trim).enumerate() {
-            let wrong = |what: &str| format!("key {}: {what}; a right value is `id:` and the base64 of 32 bytes", number + 1);
+            let wrong =
+                |what: &str| format!("key {}: {what}; a right value is `id:` and the base64 of 32 bytes", number + 1);
             let (id, encoded) = part.split_once(':').ok_or_else(|| wrong("has no id"))?;
             let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
             if id.is_empty() || id.len() > ID_MAX || !id.chars().all(allowed) {
@@ -44,7 +45,8 @@ impl MasterKeys {
                 return Err(wrong("its id stands twice"));
             }
             let bytes = Zeroizing::new(STANDARD.decode(encoded).map_err(|_| wrong("is not base64"))?);
-            let key: [u8; 32] = bytes.as_slice().try_into().map_err(|_| wrong(&format!("has {} bytes", bytes.len())))?;
+            let key: [u8; 32] =
+                bytes.as_slice().try_into().map_err(|_| wrong(&format!("has {} bytes", bytes.len())))?;
             keys.push((id.to_owned(), Key(key)));
         }
         Ok(Self(keys))

@@ -144,11 +144,20 @@ fn an_unknown_version_is_named() {
 
 #[test]
 fn wrong_master_keys_are_described_and_never_repeated() {
-    for wrong in ["", "planted", "k:planted!", "k:cGxhbnRlZA==", "k 1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-        "k:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,k:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="] {
+    for wrong in [
+        "",
+        "planted",
+        "k:planted!",
+        "k:cGxhbnRlZA==",
+        "k 1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "k:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,k:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    ] {
         let problem = MasterKeys::parse(wrong).expect_err("wrong");
         assert!(!problem.contains("planted") && !problem.contains("AAEC"), "{problem}");
     }
-    let keys = MasterKeys::parse("new:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,old://ECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").expect("keys");
+    let keys = MasterKeys::parse(
+        "new:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,old://ECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    )
+    .expect("keys");
     assert_eq!(format!("{keys:?}"), "[\"new\", \"old\"]");
 }

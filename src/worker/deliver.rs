@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,7 @@ const ORPHANS: u32 = 500;
 /// Runs until `stop`, then until the attempts under way have been settled.
 pub async fn deliver(gateway: Gateway, bus: Bus, clock: SharedClock, limits: DeliverLimits, stop: CancellationToken) {
     let mut attempts = Attempts::default();
+    let mut looked_twice = false;
     while !stop.is_cancelled() {
         let free = limits.overall.saturating_sub(attempts.count());
         let sleep = if free == 0 {
@@ -47,7 +48,19 @@ pub async fn deliver(gateway: Gateway, bus: Bus, clock: SharedClock, limits: Del
         } else {
             match attempts.start_due(&gateway, free, limits.per_connection).await {
                 Ok(true) => continue,
-                Ok(false) => Some(next_look(&gateway, &clock, attempts.count() > 0).await),
+                Ok(false) => {
+                    let now = now_ms(&*clock);
+                    let due = gateway.next_delivery_due().await.ok().flatten();
+                    let overdue = due.is_some_and(|due| due <= now);
+                    // It may have become due since the claim: look once more. If that finds nothing either, an
+                    // attempt has to end first: one of ours, which is noticed, or another process's.
+                    looked_twice = overdue && !looked_twice;
+                    if looked_twice {
+                        continue;
+                    }
+                    let shortest = if overdue && attempts.count() == 0 { now + PAUSE } else { now + IDLE };
+                    Some(due.filter(|due| *due > now).map_or(shortest, |due| due.min(now + IDLE)))
+                }
                 // What failed has been logged.
                 Err(_) => Some(now_ms(&*clock) + IDLE),
             }
@@ -67,16 +80,6 @@ pub async fn deliver(gateway: Gateway, bus: Bus, clock: SharedClock, limits: Del
     }
     while attempts.count() > 0 {
         attempts.one_ended().await;
-    }
-}
-
-/// When to look again. What is due already and was not claimed waits for an attempt to end: for one of
-/// this process, whose end is noticed anyway, or for another's.
-async fn next_look(gateway: &Gateway, clock: &SharedClock, running: bool) -> DateTime<Utc> {
-    let now = now_ms(&**clock);
-    match gateway.next_delivery_due().await {
-        Ok(Some(due)) if due > now || !running => due.clamp(now + PAUSE, now + IDLE),
-        Ok(_) | Err(_) => now + IDLE,
     }
 }
 

@@ -30,7 +30,7 @@ const METHODS: [(&str, &Method); 5] = [
 ];
 
 /// Headers that a manifest cannot set: they belong to the connection, or to a credential.
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 13] = [
     "authorization",
     "connection",
     "content-length",
@@ -43,13 +43,19 @@ const RESERVED: [&str; 12] = [
     "upgrade",
     "webhook-id",
     "webhook-signature",
+    "webhook-timestamp",
 ];
 
 /// Reads the table `request`.
-pub(super) fn read(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>, base: Option<&BaseUrl>) -> Option<Call> {
+pub(super) fn read(
+    parent: &mut Table<'_, '_>,
+    faults: &mut Faults<'_>,
+    names: &Names<'_>,
+    base: Option<&BaseUrl>,
+) -> Option<Call> {
     let Some(mut table) = parent.table(faults, "request") else {
         if !parent.has("request") {
-            parent.missing(faults, "request");
+            parent.missing("request", "`request` is missing".to_owned());
         }
         return None;
     };
@@ -138,14 +144,22 @@ fn headers(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>
         let (name, optional) = marked(&key);
         let Some(header) = header_name(faults, &name) else { continue };
         if RESERVED.contains(&header.as_str()) {
-            faults.add(&name.span, format!("the header `{header}` is not a manifest's to set; credentials have their own place"));
+            faults.add(
+                &name.span,
+                format!("the header `{header}` is not a manifest's to set; credentials have their own place"),
+            );
         }
         headers.extend(piece(faults, value, names, optional).map(|piece| (header, piece)));
     }
     headers
 }
 
-fn pieces(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, key: &'static str, names: &Names<'_>) -> Vec<(String, Piece)> {
+fn pieces(
+    table: &mut Table<'_, '_>,
+    faults: &mut Faults<'_>,
+    key: &'static str,
+    names: &Names<'_>,
+) -> Vec<(String, Piece)> {
     let Some(all) = table.table(faults, key) else { return Vec::new() };
     let mut pieces = Vec::new();
     for (key, value) in all.entries() {
@@ -191,7 +205,12 @@ fn body(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>) -
     }
 }
 
-fn json_template(faults: &mut Faults<'_>, found: &Spanned<DeValue<'_>>, names: &Names<'_>, optional: bool) -> Option<JsonTemplate> {
+fn json_template(
+    faults: &mut Faults<'_>,
+    found: &Spanned<DeValue<'_>>,
+    names: &Names<'_>,
+    optional: bool,
+) -> Option<JsonTemplate> {
     match found.get_ref() {
         DeValue::String(_) => {
             let text = reader::text(faults, found, "a value")?;
@@ -203,7 +222,8 @@ fn json_template(faults: &mut Faults<'_>, found: &Spanned<DeValue<'_>>, names: &
             })
         }
         DeValue::Array(items) => {
-            let read: Vec<Option<JsonTemplate>> = items.iter().map(|item| json_template(faults, item, names, optional)).collect();
+            let read: Vec<Option<JsonTemplate>> =
+                items.iter().map(|item| json_template(faults, item, names, optional)).collect();
             read.into_iter().collect::<Option<_>>().map(JsonTemplate::Array)
         }
         DeValue::Table(_) => {

@@ -41,22 +41,30 @@ fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>, n
                 faults.add(&from.span, "`from` must be one name, such as field.api_key, and not a derived one");
                 return None;
             };
-            let regex = ecma::compile(&pattern.value).map_err(|problem| faults.add(&pattern.span, format!("`pattern` {problem}"))).ok()?;
+            let regex = ecma::compile(&pattern.value)
+                .map_err(|problem| faults.add(&pattern.span, format!("`pattern` {problem}")))
+                .ok()?;
             if regex.captures_len() != 2 {
                 faults.add(&pattern.span, "`pattern` must have exactly one group, which is the value");
                 return None;
             }
             let secret = names.is_secret(&source) && !public;
             let optional = optional || names.may_be_absent(&source);
-            Some(Derived { name: name.value.clone(), secret, optional, rule: DerivedRule::Capture { from: source, pattern: regex } })
+            Some(Derived {
+                name: name.value.clone(),
+                secret,
+                optional,
+                rule: DerivedRule::Capture { from: source, pattern: regex },
+            })
         }
         (None, None) if !first_of.is_empty() => {
-            let templates: Vec<Template> =
-                first_of.iter().filter_map(|text| names.template(faults, text, place)).collect();
-            for (text, template) in first_of.iter().zip(&templates) {
+            let mut templates = Vec::new();
+            for text in &first_of {
+                let Some(template) = names.template(faults, text, place) else { continue };
                 if template.names().any(|name| matches!(name, Name::Derived(_))) {
                     faults.add(&text.span, "a derived value cannot name another one");
                 }
+                templates.push(template);
             }
             let secret = templates.iter().flat_map(Template::names).any(|name| names.is_secret(name)) && !public;
             let optional = optional || !always(names, &templates);

@@ -30,7 +30,7 @@ pub(super) fn read_all(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, option
     let mut flows: Vec<Flow> = Vec::new();
     let tables = root.tables(faults, "flows");
     if tables.is_empty() {
-        root.missing(faults, "[[flows]]");
+        root.missing("flows", "`[[flows]]` is missing: how does one connect?".to_owned());
     }
     for mut table in tables {
         let flow = read(&mut table, faults, options);
@@ -47,7 +47,7 @@ pub(super) fn read_all(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, option
 
 fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptions) -> Option<Flow> {
     let kind = table.need_word(faults, "flow", &FLOWS);
-    let proof = table.need_word(faults, "proof", &words(TestProof::ALL, |proof| proof.as_str()));
+    let proof = table.need_word(faults, "proof", &words(TestProof::ALL, TestProof::as_str));
     let expires = table.flag(faults, "expires");
     let instructions = table.text(faults, "instructions").map(|text| text.value);
     let destination = table.text(faults, "destination");
@@ -72,7 +72,8 @@ fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptions
     flow.derived = derive::read_all(table, faults, &Names::of_connection(&[&flow]));
     let flows = [&flow];
     let names = Names::of_connection(&flows);
-    let destination = destination.and_then(|text| names.template(faults, &text, Place { optional: true, ..Place::PLAIN }));
+    let destination =
+        destination.and_then(|text| names.template(faults, &text, Place { optional: true, ..Place::PLAIN }));
     let credentials = credentials(table, faults, &names);
     let signs = credentials.iter().any(|(_, credential)| matches!(credential, Credential::StandardWebhooks));
     match kind {
@@ -80,13 +81,16 @@ fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptions
             faults.add(&table.span, "a flow signed_token needs a credential `in = \"signature\"`");
         }
         Some(kind) if kind != AuthFlow::SignedToken && signs => {
-            faults.add(&table.span, "a credential `in = \"signature\"` needs the flow signed_token, which makes the secret");
+            faults.add(
+                &table.span,
+                "a credential `in = \"signature\"` needs the flow signed_token, which makes the secret",
+            );
         }
         _ => {}
     }
     flow.destination = destination;
     flow.credentials = credentials;
-    kind.and(proof).map(|_| flow)
+    kind.map(|_| flow)
 }
 
 fn fields(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptions) -> Vec<Field> {
@@ -126,7 +130,7 @@ fn field(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOption
         faults.add(&table.span, "`integer` is for `kind = \"text\"` only");
     }
     match (kind, options_span) {
-        (FieldKind::Select, None) => table.missing(faults, "options"),
+        (FieldKind::Select, None) => table.missing("options", "`options` is missing: what can be selected?".to_owned()),
         (FieldKind::Select, Some(span)) if select_options.is_empty() => faults.add(&span, "`options` is empty"),
         (FieldKind::Select, Some(_)) | (_, None) => {}
         (_, Some(span)) => faults.add(&span, "`options` is for `kind = \"select\"` only"),
@@ -136,7 +140,8 @@ fn field(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOption
     });
     let field = Field {
         name: name?,
-        label: label?.value,
+        // A fault has been noted; without the field every use of it would be another one.
+        label: label.map_or_else(String::new, |label| label.value),
         help,
         kind,
         secret,
@@ -161,7 +166,9 @@ fn check_default(faults: &mut Faults<'_>, field: &Field, default: Option<&Text>,
     if let Err(problem) = field.accept(&default.value, options.allow_http) {
         faults.add(&default.span, format!("`default` {problem}"));
     }
-    if field.kind == FieldKind::Url && address(&default.value, field.address, options.allow_http).is_ok_and(|normal| normal != default.value) {
+    if field.kind == FieldKind::Url
+        && address(&default.value, field.address, options.allow_http).is_ok_and(|normal| normal != default.value)
+    {
         faults.add(&default.span, "`default` is not in its normal form, such as https://example.com");
     }
 }
@@ -190,7 +197,10 @@ fn groups(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, fields: &[Field]) 
             let Some(name) = text(faults, name, "each field of `one_of`") else { continue };
             match fields.iter().find(|field| field.name == name.value) {
                 Some(field) if field.required => {
-                    faults.add(&name.span, format!("`{}` must be `optional = true`, since another group may be given", name.value));
+                    faults.add(
+                        &name.span,
+                        format!("`{}` must be `optional = true`, since another group may be given", name.value),
+                    );
                 }
                 Some(_) => group.push(name.value),
                 None => {
@@ -245,6 +255,7 @@ fn credentials(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Name
 fn credential(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>) -> Option<Credential> {
     let kind = table.need_word(faults, "in", &PLACES)?;
     let secret = |table: &mut Table<'_, '_>, faults: &mut Faults<'_>, key| {
+        // A password may be empty, where the vendor wants none.
         let text = if table.has(key) { table.text(faults, key) } else { table.need_text(faults, key) }?;
         names.template(faults, &text, Place::SECRET)
     };

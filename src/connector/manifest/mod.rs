@@ -46,7 +46,7 @@ fn connector(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOpt
     version(root, faults);
     let slug = identifier(root, faults, "slug");
     let display_name = root.need_text(faults, "display_name");
-    let family = root.need_word(faults, "family", &words(ConnectorFamily::ALL, |family| family.as_str()));
+    let family = root.need_word(faults, "family", &words(ConnectorFamily::ALL, ConnectorFamily::as_str));
     let description = root.need_text(faults, "description");
     let documentation_url = web_address(root, faults, "documentation_url");
     let base_url = root.text(faults, "base_url");
@@ -59,14 +59,15 @@ fn connector(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOpt
     let (test, mut bound) = test::read_all(root, faults, &flows, base.as_ref());
     let (operations, more) = operation::read_all(root, faults, &all, base.as_ref());
     bound.extend(more);
-    let rules = rule::read_all(root, faults, "rules", rule::Place { names: &Names::of_connection(&all), later_steps: None });
+    let rules =
+        rule::read_all(root, faults, "rules", rule::Place { names: &Names::of_connection(&all), later_steps: None });
 
     let mut flows = flows;
     for (flow, address) in bound {
-        if let Some(flow) = flows.iter_mut().find(|known| known.flow == flow) {
-            if !flow.bound_addresses.contains(&address) {
-                flow.bound_addresses.push(address);
-            }
+        if let Some(flow) = flows.iter_mut().find(|known| known.flow == flow)
+            && !flow.bound_addresses.contains(&address)
+        {
+            flow.bound_addresses.push(address);
         }
     }
     Some(Connector {
@@ -88,9 +89,12 @@ fn connector(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOpt
 
 fn version(root: &mut Table<'_, '_>, faults: &mut Faults<'_>) {
     match root.any("version") {
-        None => root.missing(faults, &format!("version = {VERSION}")),
-        Some(found) if found.get_ref().as_integer().is_some_and(|number| number.to_string() == VERSION.to_string()) => {}
-        Some(found) => faults.add(&found.span(), format!("`version` must be {VERSION}, the version that this program reads")),
+        None => root.missing("version", format!("`version = {VERSION}` is missing")),
+        Some(found) if found.get_ref().as_integer().is_some_and(|number| number.to_string() == VERSION.to_string()) => {
+        }
+        Some(found) => {
+            faults.add(&found.span(), format!("`version` must be {VERSION}, the version that this program reads"));
+        }
     }
 }
 
@@ -105,7 +109,10 @@ fn check_identifier(faults: &mut Faults<'_>, text: &Text, what: &str) {
     let begins = text.value.starts_with(|c: char| c.is_ascii_lowercase());
     let rest = text.value.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if !(begins && rest && text.value.len() <= 64) {
-        faults.add(&text.span, format!("{what} must be lower-case letters, digits and `_`, begin with a letter, and have at most 64"));
+        faults.add(
+            &text.span,
+            format!("{what} must be lower-case letters, digits and `_`, begin with a letter, and have at most 64"),
+        );
     }
 }
 

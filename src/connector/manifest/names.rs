@@ -86,7 +86,7 @@ impl<'a> Names<'a> {
                     &text.span,
                     format!("`{{{name_shown}}}` may be absent: end the key with `?` to leave it out then, or make it required"),
                 ),
-                Ok(kind) if !kind.single && !(place.structured && template.sole_name().is_some()) => faults.add(
+                Ok(kind) if !(kind.single || place.structured && template.sole_name().is_some()) => faults.add(
                     &text.span,
                     format!("`{{{name_shown}}}` may be an object or a list, which has no place within a text"),
                 ),

@@ -43,7 +43,12 @@ pub(super) fn read_all(
     (operations, bounds)
 }
 
-fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, flows: &[&Flow], base: Option<&BaseUrl>) -> Option<Operation> {
+fn read(
+    table: &mut Table<'_, '_>,
+    faults: &mut Faults<'_>,
+    flows: &[&Flow],
+    base: Option<&BaseUrl>,
+) -> Option<Operation> {
     let event_type = event_type(table, faults);
     let title = table.need_text(faults, "title");
     let schema = json(table, faults, "payload_schema");
@@ -87,9 +92,13 @@ fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, flows: &[&Flow], bas
 
 fn event_type(table: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> Option<String> {
     let found = table.need_text(faults, "event_type")?;
-    let step = |step: &str| !step.is_empty() && step.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let step =
+        |step: &str| !step.is_empty() && step.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if found.value != ANY_EVENT && !found.value.split('.').all(step) {
-        faults.add(&found.span, "`event_type` must be lower-case words joined by `.`, such as submission.created, or `*`");
+        faults.add(
+            &found.span,
+            "`event_type` must be lower-case words joined by `.`, such as submission.created, or `*`",
+        );
     }
     Some(found.value)
 }
@@ -97,11 +106,13 @@ fn event_type(table: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> Option<Stri
 /// A value as TOML, or as JSON in a text.
 fn json(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, key: &'static str) -> Option<(Value, Span)> {
     let Some(found) = table.any(key) else {
-        table.missing(faults, key);
+        table.missing(key, format!("`{key}` is missing"));
         return None;
     };
     let value = match found.get_ref().as_str() {
-        Some(text) => serde_json::from_str(text).map_err(|error| faults.add(&found.span(), format!("`{key}` is no JSON: {error}"))).ok(),
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| faults.add(&found.span(), format!("`{key}` is no JSON: {error}")))
+            .ok(),
         None => reader::json(faults, found),
     };
     Some((value?, found.span()))

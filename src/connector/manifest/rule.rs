@@ -40,7 +40,12 @@ pub(super) struct Place<'a> {
     pub(super) later_steps: Option<&'a [String]>,
 }
 
-pub(super) fn read_all(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>, key: &'static str, place: Place<'_>) -> Vec<Rule> {
+pub(super) fn read_all(
+    parent: &mut Table<'_, '_>,
+    faults: &mut Faults<'_>,
+    key: &'static str,
+    place: Place<'_>,
+) -> Vec<Rule> {
     let mut rules = Vec::new();
     for mut table in parent.tables(faults, key) {
         let rule = read(&mut table, faults, place);
@@ -55,15 +60,25 @@ fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, place: Place<'_>) ->
     let detail = table.text(faults, "detail").map(|text| text.value);
     let missing_scopes = missing_scopes(table, faults);
     let class = table.word(faults, "then", &CLASSES);
-    let mut rule = Rule { when, then: Then::Class(Class::Rejected), detail, missing_scopes, account: Account::default(), proof: None };
+    let mut rule = Rule {
+        when,
+        then: Then::Class(Class::Rejected),
+        detail,
+        missing_scopes,
+        account: Account::default(),
+        proof: None,
+    };
     let (has_then, has_next) = (table.has("then"), table.any("next"));
     if let Some(steps) = place.later_steps {
         rule.account = account(table, faults, place.names);
-        rule.proof = table.word(faults, "proof", &words(TestProof::ALL, |proof| proof.as_str()));
+        rule.proof = table.word(faults, "proof", &words(TestProof::ALL, TestProof::as_str));
         if let Some(next) = table.text(faults, "next") {
             if !steps.contains(&next.value) {
                 let hint = suggestion(&next.value, steps.iter().map(String::as_str));
-                faults.add(&next.span, format!("`next` must be a later step of the same flows; `{}` is none{hint}", next.value));
+                faults.add(
+                    &next.span,
+                    format!("`next` must be a later step of the same flows; `{}` is none{hint}", next.value),
+                );
             }
             rule.then = Then::Next(next.value);
         }
@@ -104,7 +119,9 @@ fn statuses(table: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> Vec<RangeIncl
 
 fn status(faults: &mut Faults<'_>, found: &Spanned<DeValue<'_>>) -> Option<RangeInclusive<u16>> {
     let range = match found.get_ref() {
-        DeValue::Integer(number) => number.to_string().parse().ok().filter(|code| (100..=599).contains(code)).map(|code| code..=code),
+        DeValue::Integer(number) => {
+            number.to_string().parse().ok().filter(|code| (100..=599).contains(code)).map(|code| code..=code)
+        }
         DeValue::String(text) => {
             let hundred = text.strip_suffix("xx").and_then(|digit| digit.parse::<u16>().ok());
             hundred.filter(|digit| (1..=5).contains(digit)).map(|digit| digit * 100..=digit * 100 + 99)
@@ -131,13 +148,13 @@ fn matcher(faults: &mut Faults<'_>, found: &Spanned<DeValue<'_>>) -> Option<Matc
             table.finish(faults);
             match (matches, present) {
                 (Some(text), None) => pattern(faults, &text, "`matches`").map(Matcher::Matches),
-                (None, Some(value)) => match value.get_ref().as_bool() {
-                    Some(wanted) => Some(Matcher::Present(wanted)),
-                    None => {
+                (None, Some(value)) => {
+                    let wanted = value.get_ref().as_bool();
+                    if wanted.is_none() {
                         wrong_type(faults, value, "`present`", "true or false");
-                        None
                     }
-                },
+                    wanted.map(Matcher::Present)
+                }
                 _ => {
                     faults.add(&found.span(), "give either `matches` or `present`");
                     None
@@ -176,7 +193,8 @@ fn missing_scopes(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> Option
 /// Where the account's id and name are taken from.
 pub(super) fn account(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>) -> Account {
     let Some(mut table) = parent.table(faults, "account") else { return Account::default() };
-    let account = Account { id: sources(&mut table, faults, "id", names), name: sources(&mut table, faults, "name", names) };
+    let account =
+        Account { id: sources(&mut table, faults, "id", names), name: sources(&mut table, faults, "name", names) };
     table.finish(faults);
     account
 }

@@ -26,7 +26,8 @@ pub(super) fn read_all(
     base: Option<&BaseUrl>,
 ) -> (Vec<Step>, Bound) {
     let mut tables = root.tables(faults, "test");
-    let heads: Vec<(Option<String>, Vec<AuthFlow>)> = tables.iter_mut().map(|table| head(table, faults, flows)).collect();
+    let heads: Vec<(Option<String>, Vec<AuthFlow>)> =
+        tables.iter_mut().map(|table| head(table, faults, flows)).collect();
     let mut steps = Vec::new();
     let mut bounds = Vec::new();
     for (index, mut table) in tables.into_iter().enumerate() {
@@ -50,7 +51,7 @@ pub(super) fn read_all(
         }
     }
     for flow in flows.iter().filter(|flow| !heads.iter().any(|(_, used_by)| used_by.contains(&flow.flow))) {
-        root.missing(faults, &format!("a step of [[test]] for the flow {}", flow.flow));
+        root.missing("test", format!("a step of `[[test]]` for the flow {} is missing", flow.flow));
     }
     (steps, bounds)
 }
@@ -63,12 +64,11 @@ fn head(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, flows: &[Flow]) -> (
     let wanted: Vec<Text> = table.texts(faults, "flows");
     let mut used_by = Vec::new();
     for text in wanted {
-        match flows.iter().find(|flow| flow.flow.as_str() == text.value) {
-            Some(flow) => used_by.push(flow.flow),
-            None => {
-                let hint = suggestion(&text.value, flows.iter().map(|flow| flow.flow.as_str()));
-                faults.add(&text.span, format!("the connector has no flow `{}`{hint}", text.value));
-            }
+        if let Some(flow) = flows.iter().find(|flow| flow.flow.as_str() == text.value) {
+            used_by.push(flow.flow);
+        } else {
+            let hint = suggestion(&text.value, flows.iter().map(|flow| flow.flow.as_str()));
+            faults.add(&text.span, format!("the connector has no flow `{}`{hint}", text.value));
         }
     }
     (name, used_by)
@@ -86,6 +86,6 @@ fn read(
     let call = call::read(table, faults, &names, base);
     let rules = rule::read_all(table, faults, "rules", rule::Place { names: &of_connection, later_steps: Some(later) });
     let account = rule::account(table, faults, &of_connection);
-    let proof = table.word(faults, "proof", &words(TestProof::ALL, |proof| proof.as_str()));
+    let proof = table.word(faults, "proof", &words(TestProof::ALL, TestProof::as_str));
     Some(Step { name: String::new(), flows: Vec::new(), call: call?, rules, account, proof })
 }

@@ -25,7 +25,12 @@ impl BaseUrl {
 }
 
 /// Reads an address; a path is added to the base.
-pub(super) fn read(faults: &mut Faults<'_>, text: &Text, base: Option<&BaseUrl>, names: &Names<'_>) -> Option<UrlTemplate> {
+pub(super) fn read(
+    faults: &mut Faults<'_>,
+    text: &Text,
+    base: Option<&BaseUrl>,
+    names: &Names<'_>,
+) -> Option<UrlTemplate> {
     if !text.value.starts_with('/') {
         return parse(faults, text, &text.value, names);
     }
@@ -56,7 +61,10 @@ fn parse(faults: &mut Faults<'_>, text: &Text, address: &str, names: &Names<'_>)
     }
     names.check(faults, text, &url.path, Place { secret: names.credential, ..Place::PLAIN });
     for name in url.path.names().filter(|name| **name != Name::Credential && names.is_secret(name)) {
-        faults.add(&text.span, format!("`{{{}}}` is secret: only a credential may carry it", super::super::placeholders::shown(name)));
+        faults.add(
+            &text.span,
+            format!("`{{{}}}` is secret: only a credential may carry it", super::super::placeholders::shown(name)),
+        );
     }
     Some(url)
 }
@@ -77,7 +85,9 @@ fn split(template: Template, names: &Names<'_>) -> Result<UrlTemplate, String> {
             check_path(&path)?;
             Ok(UrlTemplate { base: Base::Host(host), path })
         }
-        _ => Err("an address begins with `https://`, with a path after `base_url`, or with an address field".to_owned()),
+        _ => {
+            Err("an address begins with `https://`, with a path after `base_url`, or with an address field".to_owned())
+        }
     }
 }
 
@@ -86,15 +96,15 @@ fn split_host(parts: impl Iterator<Item = Part>) -> (Template, Template) {
     let (mut host, mut path) = (Vec::new(), Vec::new());
     for part in parts {
         match part {
-            part if !path.is_empty() => path.push(part),
-            Part::Literal(text) => match text.find('/') {
+            Part::Literal(text) if path.is_empty() => match text.find('/') {
                 Some(at) => {
                     host.push(Part::Literal(text[..at].to_owned()));
                     path.push(Part::Literal(text[at..].to_owned()));
                 }
                 None => host.push(Part::Literal(text)),
             },
-            value @ Part::Value(_) => host.push(value),
+            value @ Part::Value(_) if path.is_empty() => host.push(value),
+            part @ (Part::Literal(_) | Part::Value(_)) => path.push(part),
         }
     }
     host.retain(|part| *part != Part::Literal(String::new()));

@@ -172,11 +172,7 @@ impl Act {
 
     /// A low-cost call to the vendor that changes nothing there; what it finds decides the state.
     #[graphql(directive = requires::apply(Capability::TestConnection))]
-    async fn test_connection(
-        &self,
-        context: &Context<'_>,
-        input: ConnectionIdInput,
-    ) -> Guarded<ConnectionTestPayload> {
+    async fn test_connection(&self, context: &Context<'_>, input: ConnectionIdInput) -> Guarded<ConnectionTestPayload> {
         let scope = scope::of(context);
         guarded_some(scope, Needs::TestConnection, async {
             let id = ids::connection("connectionId", &input.connection_id)?;

@@ -4,6 +4,7 @@ use async_graphql::{Context, Description, ID, InputObject, Object, SimpleObject,
 
 use crate::{
     domain::capability::Capability as Needs,
+    domain::secret,
     graphql::{
         connection::{ConnectionRecord, TestReport},
         enums::{AuthFlow, Capability},
@@ -12,7 +13,6 @@ use crate::{
         scalars::{DateTime, Secret},
         scope::{self, SharedScope},
     },
-    domain::secret,
     service::{self, BeginSigned, CreateConnection, Creation},
 };
 
@@ -57,6 +57,7 @@ pub struct CompleteSignedConnectionInput {
 
 /// The record that was stored, or why none was.
 #[derive(Union)]
+#[expect(clippy::large_enum_variant, reason = "there is one for a request")]
 pub enum CreateConnectionResult {
     ConnectionCreated(ConnectionCreated),
     ConnectionRejected(ConnectionRejected),

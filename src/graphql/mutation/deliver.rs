@@ -150,7 +150,8 @@ impl Deliver {
     async fn dispatch_event(&self, context: &Context<'_>, input: DispatchEventInput) -> Guarded<DispatchResult> {
         let scope = scope::of(context);
         guarded_some(scope, Needs::DispatchEvents, async {
-            Ok(result(scope, scope.gateway.dispatch(&scope.acting, read(input)?).await?))
+            let dispatch = Box::pin(scope.gateway.dispatch(&scope.acting, read(input)?)).await?;
+            Ok(result(scope, dispatch))
         })
         .await
     }

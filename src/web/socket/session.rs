@@ -91,6 +91,10 @@ impl Session {
         let shutdown = self.state.shutdown.clone();
         let mut deadline = clock.sleep_until(clock.now() + TimeDelta::seconds(INIT_SECONDS));
         let mut alive = true;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a peer that is gone is noticed by real time, whatever the clock says"
+        )]
         let mut ping = interval(PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.tick().await;

@@ -1,0 +1,293 @@
+//! The app as the tests drive it: wired as in production, but for the clock, randomness and the vendor.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use integrations_gateway::{
+    app::{App, Wiring},
+    config::{Config, DatabaseSettings},
+    domain::{
+        capability::{Capabilities, Capability},
+        id::{OperatorId, SiteId},
+        principal::Actor,
+        secret::{Secret, SecretBytes},
+    },
+    egress::{AllowedDestination, ConnectTo},
+    store::{self, Db},
+    vault::MasterKeys,
+    web::{Holder, TokenSettings, mint},
+};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
+
+use super::{
+    clock::{ManualClock, SeededEntropy},
+    http, postgres, rows,
+    vendor::Vendor,
+};
+
+const MASTER_KEYS: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// What tokens are signed with.
+pub const TOKEN_SECRET: &str = "a-token-secret-that-only-tests-know-0123456789";
+/// How long tokens live: beyond every test's clock.
+const YEAR: Duration = Duration::from_hours(24 * 365);
+
+/// How long a test waits for what must come, in real time. Long, since the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The database that a story runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    Sqlite,
+    Postgres,
+}
+
+/// Makes two tests of each story: one on SQLite, one on PostgreSQL.
+macro_rules! on_both {
+    ($($story:ident),+ $(,)?) => {$(
+        mod $story {
+            use crate::support::app::Database;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                super::$story(Database::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() {
+                super::$story(Database::Postgres).await;
+            }
+        }
+    )+};
+}
+pub(crate) use on_both;
+
+/// A running gateway in the hands of a test.
+pub struct TestApp {
+    pub url: String,
+    pub client: reqwest::Client,
+    pub clock: Arc<ManualClock>,
+    address: SocketAddr,
+    app: App,
+    setup: Setup,
+}
+
+/// What a restart keeps.
+struct Setup {
+    directory: tempfile::TempDir,
+    database_url: String,
+    connect_to: Option<String>,
+    ca_pem: Option<String>,
+    seed: u64,
+}
+
+impl TestApp {
+    /// A gateway on SQLite.
+    pub async fn start() -> Self {
+        Self::on(Database::Sqlite).await
+    }
+
+    /// A gateway on this database.
+    pub async fn on(database: Database) -> Self {
+        Self::set_up(database, None).await
+    }
+
+    /// A gateway for which this vendor stands at the hosts of its certificate.
+    pub async fn with_vendor(database: Database, vendor: &Vendor) -> Self {
+        Self::set_up(database, Some(vendor)).await
+    }
+
+    async fn set_up(database: Database, vendor: Option<&Vendor>) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let database_url = match database {
+            Database::Sqlite => format!("sqlite:{}", directory.path().join("gateway.db").display()),
+            Database::Postgres => postgres::database().await,
+        };
+        let setup = Setup {
+            directory,
+            database_url,
+            connect_to: vendor.map(Vendor::connect_to),
+            ca_pem: vendor.and_then(|vendor| vendor.ca_pem.clone()),
+            seed: 1,
+        };
+        Self::boot(setup, ManualClock::new(), true).await
+    }
+
+    async fn boot(setup: Setup, clock: Arc<ManualClock>, workers: bool) -> Self {
+        let entropy = SeededEntropy::new(setup.seed);
+        let wiring = Wiring { clock: clock.clone(), entropy, workers };
+        let app = App::start(config(&setup), wiring).await.unwrap_or_else(|error| panic!("no start: {error}"));
+        let address = app.address;
+        let client = http::client();
+        Self { url: format!("http://{address}"), client, clock, address, app, setup }
+    }
+
+    /// Stops this gateway and starts another one on the same database.
+    pub async fn restart(self) -> Self {
+        self.again(true).await
+    }
+
+    /// As [`Self::restart`], but nothing is delivered afterwards.
+    pub async fn restart_without_worker(self) -> Self {
+        self.again(false).await
+    }
+
+    async fn again(self, workers: bool) -> Self {
+        let Self { app, mut setup, clock, .. } = self;
+        app.stop().await;
+        setup.seed += 1;
+        Self::boot(setup, clock, workers).await
+    }
+
+    /// Stops as a signal would.
+    pub async fn stop(self) {
+        self.app.stop().await;
+    }
+
+    /// Stops, and hands over the directory with the database's files.
+    pub async fn stop_and_keep_files(self) -> tempfile::TempDir {
+        self.app.stop().await;
+        self.setup.directory
+    }
+
+    /// A token of operator 1, Ada, of site 1, with this role.
+    pub fn token(&self, role: &str) -> String {
+        self.site_token(1, role)
+    }
+
+    /// A token of operator 1 of this site.
+    pub fn site_token(&self, site: i64, role: &str) -> String {
+        self.mint(site, Actor::Operator { id: OperatorId(1), name: Some("Ada".into()) }, role)
+    }
+
+    /// A token of a module of site 1.
+    pub fn module_token(&self, module: &str) -> String {
+        self.mint(1, Actor::Module { name: module.into() }, "Module")
+    }
+
+    fn mint(&self, site: i64, actor: Actor, role: &str) -> String {
+        mint(&tokens(), &*self.clock, &Holder { site, actor, role: role.into() }, YEAR).expect("a token")
+    }
+
+    /// A GraphQL request, not yet sent.
+    pub fn post(&self, token: &str, query: &str, variables: &Value) -> reqwest::RequestBuilder {
+        self.client
+            .post(format!("{}/graphql", self.url))
+            .bearer_auth(token)
+            .header("content-type", "application/json")
+            .body(json!({"query": query, "variables": variables}).to_string())
+    }
+
+    /// Runs a GraphQL operation and gives the whole answer.
+    #[expect(clippy::disallowed_methods, reason = "the gateway's answers to a test are small")]
+    pub async fn graphql(&self, token: &str, query: &str, variables: Value) -> Value {
+        let answer = self.post(token, query, &variables).send().await.expect("an answer");
+        let text = answer.text().await.expect("a body");
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
+    }
+
+    /// Starts a subscription on a socket of its own; it follows from when this returns.
+    pub async fn subscribe(&self, token: &str, query: &str) -> Subscription {
+        let before = *self.app.followers().borrow();
+        let mut request = format!("ws://{}/graphql", self.address).into_client_request().expect("a request");
+        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().expect("a header"));
+        let (mut socket, _) = tokio_tungstenite::connect_async(request).await.expect("a socket");
+        let init = json!({"type": "connection_init", "payload": {"Authorization": format!("Bearer {token}")}});
+        socket.send(Message::text(init.to_string())).await.expect("sent");
+        let mut subscription = Subscription { socket };
+        assert_eq!(subscription.message().await["type"], "connection_ack");
+        let subscribe = json!({"id": "1", "type": "subscribe", "payload": {"query": query}});
+        subscription.socket.send(Message::text(subscribe.to_string())).await.expect("sent");
+        let followed = self.app.followers().wait_for(|now| *now > before).await.map(|now| *now);
+        assert!(followed.is_ok(), "the gateway is there");
+        subscription
+    }
+
+    /// How many rows a table has, read past the gateway.
+    pub async fn count_rows(&self, table: &str) -> i64 {
+        rows::count(&self.setup.database_url, table).await
+    }
+
+    /// Statements that the gateway has run.
+    pub fn query_count(&self) -> u64 {
+        self.app.query_count()
+    }
+
+    /// Gives the site a role of its own.
+    pub async fn save_role(&self, name: &str, capabilities: &[&str]) {
+        let settings = store::DatabaseSettings { url: self.setup.database_url.clone(), pool: 2, ca_pem: None };
+        let db = Db::open(&settings, SeededEntropy::new(99)).await.expect("the database");
+        let capabilities: Vec<Capability> =
+            capabilities.iter().map(|name| Capability::parse(name).expect("a capability")).collect();
+        let site = SiteId::from_claimed_row(1);
+        let now = integrations_gateway::domain::clock::Clock::now(&*self.clock);
+        store::role::save(&db, site, now, name, Capabilities::of(&capabilities)).await.expect("saved");
+    }
+}
+
+/// A running subscription.
+pub struct Subscription {
+    socket: tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
+}
+
+impl Subscription {
+    /// The data of the next event.
+    pub async fn next(&mut self) -> Value {
+        loop {
+            let message = self.message().await;
+            match message["type"].as_str() {
+                Some("next") => {
+                    assert_eq!(message["payload"].get("errors"), None, "{message}");
+                    return message["payload"]["data"].clone();
+                }
+                Some("ping" | "pong") => {}
+                _ => panic!("unexpected: {message}"),
+            }
+        }
+    }
+
+    /// The first error of the next message.
+    pub async fn error(&mut self) -> Value {
+        let message = self.message().await;
+        let errors = if message["type"] == "error" { &message["payload"] } else { &message["payload"]["errors"] };
+        errors[0].clone()
+    }
+
+    async fn message(&mut self) -> Value {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.socket.next());
+            match next.await.expect("a message in time").expect("an open socket").expect("a message") {
+                Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("unexpected: {other:?}"),
+            }
+        }
+    }
+}
+
+fn tokens() -> TokenSettings {
+    TokenSettings { secret: SecretBytes::new(TOKEN_SECRET.as_bytes().to_vec()), issuer: None, audience: None }
+}
+
+fn config(setup: &Setup) -> Config {
+    Config {
+        database: DatabaseSettings { url: Secret::from(setup.database_url.as_str()), pool: 4, ca: None },
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        public_url: None,
+        base_path: String::new(),
+        master_keys: MasterKeys::parse(MASTER_KEYS).expect("keys"),
+        tokens: tokens(),
+        connectors_dir: None,
+        return_origins: Vec::new(),
+        allowed_destinations: AllowedDestination::parse_list("127.0.0.0/8").expect("ranges"),
+        connect_to: ConnectTo::parse_list(setup.connect_to.as_deref().unwrap_or_default()).expect("rules"),
+        extra_ca: setup.ca_pem.clone().map(String::into_bytes),
+        introspection: true,
+        max_body: 1024 * 1024,
+        max_payload: 256 * 1024,
+        max_subscriptions: 100,
+        shutdown_grace: Duration::from_secs(20),
+        dev: true,
+        migrate: true,
+    }
+}

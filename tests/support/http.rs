@@ -1,0 +1,12 @@
+//! A plain HTTP client for talking to the gateway and to receivers.
+
+/// A client that uses no proxy.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests are clients of the gateway; only the gateway's own calls go through egress"
+)]
+pub fn client() -> reqwest::Client {
+    // Whoever comes second finds it installed, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().expect("a client")
+}

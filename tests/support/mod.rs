@@ -1,0 +1,9 @@
+//! What the stories stand on: the app, the vendor, the clock, and both databases.
+
+pub mod app;
+pub mod calls;
+pub mod clock;
+pub mod http;
+pub mod postgres;
+pub mod rows;
+pub mod vendor;

@@ -1,0 +1,216 @@
+//! A vendor in the hands of the test: a real server on a real socket, over TLS or plain, that answers
+//! as the test says and remembers what it was asked.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri},
+    response::Response,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tokio_rustls::{TlsAcceptor, rustls, server::TlsStream};
+
+/// A request as it came in.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Path and query.
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Recorded {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).expect("a JSON body")
+    }
+}
+
+/// What the vendor answers.
+#[derive(Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HashMap<String, String>,
+    pub body: String,
+    /// Do not answer before this many requests have come in all.
+    pub hold_until: usize,
+}
+
+impl Reply {
+    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+        let headers = HashMap::from([("content-type".to_owned(), "application/json".to_owned())]);
+        Self { status, headers, body: body.to_string(), hold_until: 0 }
+    }
+
+    pub fn status(status: u16) -> Self {
+        Self { status, headers: HashMap::new(), body: String::new(), hold_until: 0 }
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.insert(name.to_owned(), value.to_owned());
+        self
+    }
+}
+
+type Script = Box<dyn Fn(&Recorded) -> Reply + Send + Sync>;
+
+struct Shared {
+    script: Mutex<Script>,
+    requests: Mutex<Vec<Recorded>>,
+    count: watch::Sender<usize>,
+}
+
+/// The running server.
+pub struct Vendor {
+    pub address: SocketAddr,
+    /// The root that its TLS certificate is signed by; none for a plain server.
+    pub ca_pem: Option<String>,
+    hosts: Vec<String>,
+    shared: Arc<Shared>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Vendor {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Vendor {
+    /// A plain HTTP server that answers 204 until told otherwise.
+    pub async fn plain() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (shared, router) = shared();
+        let task = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("serving");
+        });
+        Self { address, ca_pem: None, hosts: Vec::new(), shared, task }
+    }
+
+    /// A TLS server that stands for all of these hosts.
+    pub async fn tls(hosts: &[&str]) -> Self {
+        let ca_key = rcgen::KeyPair::generate().expect("a key");
+        let mut ca = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+        ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let ca_certificate = ca.self_signed(&ca_key).expect("a root");
+        let issuer = rcgen::Issuer::from_params(&ca, &ca_key);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let leaf =
+            rcgen::CertificateParams::new(names.clone()).expect("names").signed_by(&key, &issuer).expect("a leaf");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("protocol versions")
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![leaf.der().clone()],
+                rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key"),
+            )
+            .expect("a server configuration");
+        let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = tcp.local_addr().expect("an address");
+        let listener = TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(config)) };
+        let (shared, router) = shared();
+        let task = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("serving");
+        });
+        Self { address, ca_pem: Some(ca_certificate.pem()), hosts: names, shared, task }
+    }
+
+    /// The setting that makes the gateway dial this server for its hosts.
+    pub fn connect_to(&self) -> String {
+        let rules: Vec<String> = self.hosts.iter().map(|host| format!("{host}:443={}", self.address)).collect();
+        rules.join(",")
+    }
+
+    /// From now on, every request is answered by this.
+    pub fn answer(&self, script: impl Fn(&Recorded) -> Reply + Send + Sync + 'static) {
+        *lock(&self.shared.script) = Box::new(script);
+    }
+
+    /// What has come in so far.
+    pub fn requests(&self) -> Vec<Recorded> {
+        lock(&self.shared.requests).clone()
+    }
+
+    /// Waits until so many requests have come in, and gives them.
+    pub async fn wait_for(&self, count: usize) -> Vec<Recorded> {
+        let mut seen = self.shared.count.subscribe();
+        tokio::time::timeout(Duration::from_secs(20), seen.wait_for(|n| *n >= count))
+            .await
+            .unwrap_or_else(|_| panic!("{count} requests were expected, {} came", self.requests().len()))
+            .expect("the vendor is there");
+        self.requests()
+    }
+}
+
+fn shared() -> (Arc<Shared>, Router) {
+    let shared = Arc::new(Shared {
+        script: Mutex::new(Box::new(|_| Reply::status(204))),
+        requests: Mutex::default(),
+        count: watch::channel(0).0,
+    });
+    (Arc::clone(&shared), Router::new().fallback(handle).with_state(shared))
+}
+
+async fn handle(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let path = uri.path_and_query().map_or_else(String::new, ToString::to_string);
+    let recorded = Recorded { path, headers, body: String::from_utf8_lossy(&body).into_owned() };
+    let reply = lock(&shared.script)(&recorded);
+    lock(&shared.requests).push(recorded);
+    shared.count.send_modify(|n| *n += 1);
+    let mut seen = shared.count.subscribe();
+    let _ = seen.wait_for(|n| *n >= reply.hold_until).await;
+    let mut response = Response::new(Body::from(reply.body));
+    *response.status_mut() = StatusCode::from_u16(reply.status).expect("a status");
+    for (name, value) in &reply.headers {
+        response.headers_mut().insert(
+            axum::http::HeaderName::try_from(name.as_str()).expect("a header's name"),
+            value.parse().expect("a header's value"),
+        );
+    }
+    response
+}
+
+struct TlsListener {
+    tcp: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl axum::serve::Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let Ok((stream, address)) = self.tcp.accept().await else { continue };
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.tcp.local_addr()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
