@@ -72,12 +72,9 @@ impl Gateway {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the binary starts");
-        let stdout = BufReader::new(child.stdout.take().expect("its output"));
-        let url = stdout
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("listening on ").map(str::to_owned))
-            .expect("the address");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("the address");
+        let url = line.trim().strip_prefix("listening on ").expect("the address").to_owned();
         let address = url.trim_start_matches("http://").to_owned();
         let head = http(&address, "GET /readyz HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n");
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");

@@ -21,6 +21,7 @@ on_both!(
     deliveries_accepted_before_a_restart_arrive_after_it,
     settings_are_tested_before_they_are_stored,
     a_verb_ends_whatever_becomes_of_the_request,
+    an_offer_is_good_for_an_hour_and_for_its_operator,
 );
 
 async fn a_connection_lives_from_creation_to_disconnect(database: Database) {
@@ -345,5 +346,36 @@ async fn a_verb_ends_whatever_becomes_of_the_request(database: Database) {
     let _ = call.await;
     crate::support::http::client().post(format!("http://{}/", receiver.address)).send().await.expect("an answer");
     assert_eq!(states.next().await["connectionStateChanged"]["state"], "ACTIVE");
+    app.stop().await;
+}
+
+async fn an_offer_is_good_for_an_hour_and_for_its_operator(database: Database) {
+    let receiver = Vendor::plain().await;
+    let app = TestApp::on(database).await;
+    let admin = app.token("Administrator");
+    let begin = "mutation($url: Secret!) { beginSignedConnection(input: {connectorSlug: \"webhook_generic\", fields: [{name: \"url\", value: $url}]}) { id } }";
+    let complete = "mutation($id: ID!) { completeSignedConnection(input: {offerId: $id}) { __typename } }";
+    let url = format!("http://{}/", receiver.address);
+    let offer = app.graphql(&admin, begin, json!({ "url": url })).await["data"]["beginSignedConnection"]["id"].clone();
+    let stranger = app.graphql(&app.operator_token(2, "Administrator"), complete, json!({ "id": offer })).await;
+    assert_eq!(stranger["errors"][0]["extensions"]["code"], "NOT_FOUND", "{stranger}");
+    receiver.answer(|_| Reply::status(500));
+    let failed = app.graphql(&admin, complete, json!({ "id": offer })).await;
+    assert_eq!(failed["data"]["completeSignedConnection"]["__typename"], "ConnectionRejected", "{failed}");
+    receiver.answer(|_| Reply::status(200));
+    let created = app.graphql(&admin, complete, json!({ "id": offer })).await;
+    assert_eq!(created["data"]["completeSignedConnection"]["__typename"], "ConnectionCreated", "{created}");
+    let twice = app.graphql(&admin, complete, json!({ "id": offer })).await;
+    assert_eq!(twice["errors"][0]["extensions"]["code"], "NOT_FOUND", "{twice}");
+
+    let late = app.graphql(&admin, begin, json!({ "url": url })).await["data"]["beginSignedConnection"]["id"].clone();
+    assert_eq!(app.count_rows("offers").await, 1);
+    app.clock.advance(TimeDelta::minutes(61));
+    let expired = app.graphql(&admin, complete, json!({ "id": late })).await;
+    assert_eq!(expired["errors"][0]["extensions"]["code"], "NOT_FOUND", "{expired}");
+    // A start removes what has expired meanwhile.
+    let app = app.restart().await;
+    let app = app.restart().await;
+    assert_eq!(app.count_rows("offers").await, 0);
     app.stop().await;
 }

@@ -5,7 +5,7 @@
 
 mod system;
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -152,6 +152,7 @@ impl App {
                 limits,
                 stop_workers.clone(),
             ));
+            workers.spawn(worker::purge(gateway.clone(), Arc::clone(&clock), stop_workers.clone()));
         }
         if matches!(db.kind(), DatabaseKind::Postgres) {
             workers.spawn(worker::watch(gateway.clone(), bus, clock, stop_workers.clone()));
@@ -198,9 +199,9 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let tokens = config.dev.then(|| dev_tokens(&config.tokens)).transpose()?;
     let base_path = config.base_path.clone();
     let app = App::start(config, Wiring::system()).await?;
-    println!("listening on http://{}", app.address);
+    say(&format!("listening on http://{}\n", app.address));
     if let Some(tokens) = tokens {
-        print_dev(app.address, &base_path, &tokens);
+        say(&dev_notes(app.address, &base_path, &tokens));
     }
     system::told_to_stop().await;
     tracing::info!("stopping");
@@ -292,13 +293,22 @@ fn dev_tokens(settings: &TokenSettings) -> Result<Vec<(&'static str, String)>, S
         .collect()
 }
 
-fn print_dev(address: SocketAddr, base_path: &str, tokens: &[(&str, String)]) {
-    println!("\nTokens for site 1, good for 12 hours:\n");
-    for (title, token) in tokens {
-        println!("{title}:\n{token}\n");
+fn dev_notes(address: SocketAddr, base_path: &str, tokens: &[(&str, String)]) -> String {
+    let tokens_told: String = tokens.iter().map(|(title, token)| [title, ":\n", token, "\n\n"].concat()).collect();
+    let playground = tokens.first().map_or_else(String::new, |(_, administrator)| {
+        let page = format!("http://{address}{base_path}/playground/#token={administrator}");
+        format!("The playground, as Administrator:\n{page}\n\n")
+    });
+    format!(
+        "\nTokens for site 1, good for 12 hours:\n\n{tokens_told}{playground}A receiver to play with: \
+         http://{address}{base_path}/sandbox/inbox\n"
+    )
+}
+
+/// Writes to standard output. Whoever reads there may go away; the gateway stays.
+fn say(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+        tracing::debug!("nobody reads the standard output");
     }
-    if let Some((_, administrator)) = tokens.first() {
-        println!("The playground, as Administrator:\nhttp://{address}{base_path}/playground/#token={administrator}\n");
-    }
-    println!("A receiver to play with: http://{address}{base_path}/sandbox/inbox");
 }

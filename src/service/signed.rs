@@ -84,6 +84,14 @@ impl Gateway {
         Ok(SigningOffer { token, secret, instructions, expires_at })
     }
 
+    /// For the worker: removes signing secrets that were shown and have expired; says how many.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] where the database fails.
+    pub async fn purge_expired_offers(&self) -> Result<u64, Failure> {
+        store::offer::purge_expired(&self.db, self.now()).await.or_internal("removing expired offers")
+    }
+
     /// Completes a signed connection: one signed test message must be accepted. A failed one leaves the
     /// offer as it was, so that the operator can register the secret and try again.
     ///

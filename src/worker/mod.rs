@@ -4,7 +4,9 @@
 //! cancelled and what it has begun has ended.
 
 mod deliver;
+mod purge;
 mod watch;
 
 pub use deliver::{DeliverLimits, deliver};
+pub use purge::purge;
 pub use watch::watch;

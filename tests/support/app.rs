@@ -155,6 +155,11 @@ impl TestApp {
         self.site_token(1, role)
     }
 
+    /// A token of another operator of site 1.
+    pub fn operator_token(&self, operator: i64, role: &str) -> String {
+        self.mint(1, Actor::Operator { id: OperatorId(operator), name: None }, role)
+    }
+
     /// A token of operator 1 of this site.
     pub fn site_token(&self, site: i64, role: &str) -> String {
         self.mint(site, Actor::Operator { id: OperatorId(1), name: Some("Ada".into()) }, role)
