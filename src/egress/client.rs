@@ -1,37 +1,21 @@
 //! The call itself.
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, header};
-use reqwest::{Client, redirect};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use http::{HeaderMap, HeaderValue, header};
 use url::{Host, Url};
 
 use super::{
+    clients::{Clients, HEADER_BYTES_MAX, Route, tls_config},
     filter::Filter,
-    outcome::no_answer,
-    resolver::{GatedResolver, Target},
+    outcome::{NOT_PUBLIC, no_answer},
     rules::{AllowedDestination, ConnectTo},
 };
 use crate::domain::exchange::{Answer, NoAnswer, OutboundRequest, TransportError};
-
-/// Idle connections that are kept for each host, and for how long.
-const IDLE_PER_HOST: usize = 4;
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Clients that are kept: one for each port that is called.
-const CLIENTS_MAX: usize = 64;
-/// Headers that an answer may have.
-const HEADERS_MAX: usize = 100;
-
-const USER_AGENT: &str = concat!("integrations-gateway/", env!("CARGO_PKG_VERSION"));
 
 /// How the process calls out.
 #[derive(Clone, Debug)]
@@ -57,17 +41,7 @@ pub struct Limits {
 pub struct Egress {
     filter: Arc<Filter>,
     connect_to: Vec<ConnectTo>,
-    connect_timeout: Duration,
-    tls: ClientConfig,
-    /// By where they lead. A resolver is not told the port, and the gate must know it; so each port has a
-    /// client of its own, and so has each address that is dialled instead.
-    clients: Mutex<HashMap<Route, Client>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Route {
-    Port(u16),
-    Instead(SocketAddr),
+    clients: Clients,
 }
 
 impl Egress {
@@ -76,25 +50,10 @@ impl Egress {
     /// # Errors
     /// Where the extra certificates cannot be read, naming the setting.
     pub fn new(settings: EgressSettings) -> Result<Self, String> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for certificate in CertificateDer::pem_slice_iter(settings.extra_ca_pem.as_deref().unwrap_or_default()) {
-            certificate
-                .ok()
-                .and_then(|certificate| roots.add(certificate).ok())
-                .ok_or("GATEWAY_EXTRA_CA: a certificate in the file cannot be read; PEM is expected")?;
-        }
-        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS cannot be used: {error}"))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self {
-            filter: Arc::new(Filter::new(settings.allowed)),
-            connect_to: settings.connect_to,
-            connect_timeout: settings.connect_timeout,
-            tls,
-            clients: Mutex::default(),
-        })
+        let tls = tls_config(settings.extra_ca_pem.as_deref())?;
+        let filter = Arc::new(Filter::new(settings.allowed));
+        let clients = Clients::new(Arc::clone(&filter), settings.connect_timeout, tls);
+        Ok(Self { filter, connect_to: settings.connect_to, clients })
     }
 
     /// Makes one call. An answer is an answer whatever its status; redirects are not followed.
@@ -133,7 +92,10 @@ impl Egress {
             return Err(refused(TransportError::Forbidden, "only https and http are called"));
         }
         let route = self.route(&mut url, &mut headers).map_err(|detail| refused(TransportError::Forbidden, detail))?;
-        let client = self.client(route).map_err(|detail| refused(TransportError::Network, detail))?;
+        let client = self.clients.get(route).map_err(|detail| refused(TransportError::Network, detail))?;
+        // Any of them may carry a credential: HTTP/2 then keeps them out of the tables that later headers are
+        // compressed by, and their `Debug` shows nothing.
+        headers.values_mut().for_each(|value| value.set_sensitive(true));
         let mut response = client
             .request(request.method, url)
             .headers(headers)
@@ -143,6 +105,9 @@ impl Egress {
             .map_err(|error| no_answer(&error, started.elapsed()))?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
+        if header_bytes(&headers) > HEADER_BYTES_MAX as usize {
+            return Err(refused(TransportError::Network, "the answer's headers are longer than 64 KiB"));
+        }
         let mut body = Vec::new();
         let mut truncated = false;
         while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&error, started.elapsed()))? {
@@ -158,8 +123,7 @@ impl Egress {
     }
 
     /// Where the call goes. Literal addresses never come to a resolver, so they pass the gate here.
-    fn route(&self, url: &mut Url, headers: &mut http::HeaderMap) -> Result<Route, &'static str> {
-        const NOT_PUBLIC: &str = "the destination's address is not public, and calling it is not allowed";
+    fn route(&self, url: &mut Url, headers: &mut HeaderMap) -> Result<Route, &'static str> {
         let port = url.port_or_known_default().ok_or("the address has no port")?;
         let host = url.host_str().ok_or("the address has no host")?.to_owned();
         let literal = match url.host() {
@@ -176,13 +140,14 @@ impl Egress {
         if !self.filter.admits(rule.to) {
             return Err(NOT_PUBLIC);
         }
+        if literal.is_none() && url.port().is_none() {
+            return Ok(Route::Instead(rule.to));
+        }
         // The dialler lets a port that stands in the URL win over the resolver's, and a literal address over
         // both. So they leave the URL, and the Host header keeps them.
-        if literal.is_some() || url.port().is_some() {
-            let authority = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
-            let authority = HeaderValue::try_from(authority).map_err(|_| "the address has no usable host")?;
-            headers.entry(header::HOST).or_insert(authority);
-        }
+        let authority = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        let authority = HeaderValue::try_from(authority).map_err(|_| "the address has no usable host")?;
+        headers.entry(header::HOST).or_insert(authority);
         if literal.is_some() {
             if url.scheme() == "https" {
                 return Err("an https address with a literal IP cannot be dialled elsewhere (GATEWAY_CONNECT_TO)");
@@ -192,40 +157,12 @@ impl Egress {
         } else {
             url.set_port(None).map_err(|()| "the address cannot be changed")?;
         }
-        Ok(Route::Instead(rule.to))
+        Ok(Route::InsteadWithHost(rule.to))
     }
+}
 
-    fn client(&self, route: Route) -> Result<Client, &'static str> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&route) {
-            return Ok(client.clone());
-        }
-        let target = match route {
-            Route::Port(port) => Target::Resolved { port },
-            Route::Instead(address) => Target::Fixed(address),
-        };
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that calls out")]
-        let client = Client::builder()
-            .tls_backend_preconfigured(self.tls.clone())
-            .dns_resolver(GatedResolver { filter: Arc::clone(&self.filter), target })
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .user_agent(USER_AGENT)
-            .connect_timeout(self.connect_timeout)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .http1_max_headers(HEADERS_MAX)
-            .build()
-            .map_err(|_| "no client could be made")?;
-        if clients.len() >= CLIENTS_MAX {
-            // Dropping all of them costs a few handshakes; which ports are called is in operators' hands.
-            clients.clear();
-        }
-        clients.insert(route, client.clone());
-        Ok(client)
-    }
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a latency is measured by the monotonic clock, which no test replaces")]

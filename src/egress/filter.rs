@@ -61,108 +61,144 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 
 #[expect(clippy::match_same_arms, reason = "an arm for each entry of the registry")]
 fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let segments = ip.segments();
-    // Only global unicast (RFC 4291, section 2.4) has public addresses in it; loopback, unspecified, mapped,
-    // unique local, link-local, site-local and multicast lie outside, and so does NAT64 (64:ff9b::/96).
-    if segments[0] & 0xe000 != 0x2000 {
-        return false;
-    }
-    match segments {
+    match ip.segments() {
+        // NAT64 (RFC 6052): a network without IPv4 reaches all of it this way, and its resolver answers so for
+        // every name.
+        [0x0064, 0xff9b, 0, 0, 0, 0, high, low] => is_public_v4(embedded(high, low)),
+        // Only global unicast (RFC 4291, section 2.4) has public addresses in it: loopback, unspecified, IPv4 in
+        // other clothes, discard-only, segment routing, unique local, link-local, site-local and multicast all
+        // lie outside.
+        [0..=0x1fff | 0x4000.., ..] => false,
         // Teredo, benchmarking, ORCHID, drones: IETF protocol assignments (RFC 2928), none of them a vendor.
         [0x2001, 0..=0x01ff, ..] => false,
         // Documentation (RFC 3849, RFC 9637).
         [0x2001, 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => false,
         // 6to4 (RFC 3056): an IPv4 address in the second and third segment.
-        [0x2002, high, low, ..] => {
-            let [a, b] = high.to_be_bytes();
-            let [c, d] = low.to_be_bytes();
-            is_public_v4(Ipv4Addr::new(a, b, c, d))
-        }
-        // AS112 (RFC 7535), segment routing (RFC 9602).
-        [0x2620, 0x004f, 0x8000, ..] | [0x5f00, ..] => false,
+        [0x2002, high, low, ..] => is_public_v4(embedded(high, low)),
+        // AS112 (RFC 7535).
+        [0x2620, 0x004f, 0x8000, ..] => false,
         _ => true,
     }
 }
 
+fn embedded(high: u16, low: u16) -> Ipv4Addr {
+    let [a, b] = high.to_be_bytes();
+    let [c, d] = low.to_be_bytes();
+    Ipv4Addr::new(a, b, c, d)
+}
+
 #[cfg(test)]
 mod tests {
+    use ipnet::IpNet;
+
     use super::*;
 
     fn admits(filter: &Filter, ip: &str, port: u16) -> bool {
         filter.admits(SocketAddr::new(ip.parse().expect("an address"), port))
     }
 
+    /// IANA's registries of special-purpose addresses for IPv4 and IPv6, globally reachable or not, but for the
+    /// ranges that hold IPv4 addresses and have a test of their own; with multicast, what is outside of global
+    /// unicast, and one platform address.
+    const SPECIAL: &[&str] = &[
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "168.63.129.16/32",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "255.255.255.255/32",
+        "::/96",
+        "::/8",
+        "64:ff9b:1::/48",
+        "100::/64",
+        "100:0:0:1::/64",
+        "2001::/23",
+        "2001::/32",
+        "2001:1::1/128",
+        "2001:1::2/128",
+        "2001:1::3/128",
+        "2001:2::/48",
+        "2001:3::/32",
+        "2001:4:112::/48",
+        "2001:10::/28",
+        "2001:20::/28",
+        "2001:30::/28",
+        "2001:db8::/32",
+        "2620:4f:8000::/48",
+        "3fff::/20",
+        "4000::/2",
+        "5f00::/16",
+        "8000::/1",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+    ];
+
     #[test]
-    fn only_public_addresses_are_admitted() {
+    fn special_ranges_are_refused_from_border_to_border() {
+        let ranges: Vec<IpNet> = SPECIAL.iter().map(|text| text.parse().expect("a range")).collect();
         let filter = Filter::new(Vec::new());
-        for public in [
-            "1.1.1.1",
-            "8.8.8.8",
-            "100.63.255.255",
-            "100.128.0.1",
-            "172.15.0.1",
-            "172.32.0.1",
-            "192.0.1.1",
-            "198.20.0.1",
-            "223.255.255.255",
-            "2606:4700::1111",
-            "2a00:1450::1",
-            "::ffff:8.8.8.8",
-            "2002:808:808::1",
-        ] {
+        for range in &ranges {
+            let (first, last) = (range.network(), range.broadcast());
+            for ip in [first, last].into_iter().chain(neighbour(first, -1)).chain(neighbour(last, 1)) {
+                let special = ranges.iter().any(|range| range.contains(&ip));
+                // 100::/8 and the like: outside of global unicast, and in no registry.
+                let unassigned = matches!(ip, IpAddr::V6(ip) if ip.segments()[0] >> 13 != 1);
+                assert_eq!(filter.admits(SocketAddr::new(ip, 443)), !special && !unassigned, "{ip} beside {range}");
+            }
+        }
+    }
+
+    fn neighbour(ip: IpAddr, step: i8) -> Option<IpAddr> {
+        match ip {
+            IpAddr::V4(ip) => ip.to_bits().checked_add_signed(step.into()).map(|bits| Ipv4Addr::from_bits(bits).into()),
+            IpAddr::V6(ip) => ip.to_bits().checked_add_signed(step.into()).map(|bits| Ipv6Addr::from_bits(bits).into()),
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_clothes_is_judged_as_what_it_is() {
+        let filter = Filter::new(Vec::new());
+        for prefix in ["::ffff:0:0", "64:ff9b::", "2002::"] {
+            let prefix: Ipv6Addr = prefix.parse().expect("an address");
+            let shift = if prefix.segments()[0] == 0x2002 { 80 } else { 0 };
+            for (inside, public) in
+                [("8.8.8.8", true), ("127.0.0.1", false), ("10.0.0.1", false), ("169.254.169.254", false)]
+            {
+                let inside: Ipv4Addr = inside.parse().expect("an address");
+                let ip = Ipv6Addr::from_bits(prefix.to_bits() | u128::from(inside.to_bits()) << shift);
+                assert_eq!(filter.admits(SocketAddr::new(ip.into(), 443)), public, "{ip} holds {inside}");
+            }
+        }
+        // Deprecated forms are not called, whatever they hold.
+        for refused in ["::8.8.8.8", "::ffff:0:8.8.8.8", "64:ff9b:1::8.8.8.8", "2001:0:808:808::f7f7:f7f7"] {
+            assert!(!admits(&filter, refused, 443), "{refused}");
+        }
+    }
+
+    #[test]
+    fn public_addresses_are_admitted_and_metadata_services_are_not() {
+        let filter = Filter::new(Vec::new());
+        for public in ["1.1.1.1", "8.8.8.8", "168.63.129.17", "223.255.255.255", "2606:4700::1111", "2a00:1450::1"] {
             assert!(admits(&filter, public, 443), "{public}");
         }
-        for special in [
-            "0.0.0.0",
-            "0.1.2.3",
-            "10.0.0.1",
-            "100.64.0.1",
-            "100.100.100.200",
-            "127.0.0.1",
-            "127.255.255.254",
-            "168.63.129.16",
-            "169.254.169.254",
-            "172.16.0.1",
-            "172.31.255.255",
-            "192.0.0.1",
-            "192.0.2.1",
-            "192.31.196.1",
-            "192.52.193.1",
-            "192.88.99.1",
-            "192.168.0.1",
-            "192.175.48.1",
-            "198.18.0.1",
-            "198.19.255.255",
-            "198.51.100.1",
-            "203.0.113.1",
-            "224.0.0.1",
-            "239.255.255.255",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:127.0.0.1",
-            "::ffff:10.0.0.1",
-            "::127.0.0.1",
-            "64:ff9b::7f00:1",
-            "64:ff9b:1::1",
-            "100::1",
-            "2001::1",
-            "2001:2::1",
-            "2001:10::1",
-            "2001:20::1",
-            "2001:db8::1",
-            "2002:7f00:1::1",
-            "2002:a9fe:a9fe::1",
-            "3fff::1",
-            "5f00::1",
-            "fc00::1",
-            "fd00:ec2::254",
-            "fe80::1",
-            "fec0::1",
-            "ff02::1",
-        ] {
-            assert!(!admits(&filter, special, 443), "{special}");
+        for metadata in ["169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254"] {
+            assert!(!admits(&filter, metadata, 443), "{metadata}");
         }
     }
 

@@ -6,6 +6,7 @@
 //! call went and how it ended, never what it carried. `service` is the only caller; `app` constructs.
 
 mod client;
+mod clients;
 mod filter;
 mod outcome;
 mod resolver;

@@ -1,6 +1,6 @@
 //! Name resolution with the gate inside: what is handed to the dialler has been checked, all of it.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{error::Error, fmt, net::SocketAddr, sync::Arc};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -31,7 +31,7 @@ impl fmt::Display for Forbidden {
     }
 }
 
-impl std::error::Error for Forbidden {}
+impl Error for Forbidden {}
 
 /// The name does not resolve.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl fmt::Display for Unresolved {
     }
 }
 
-impl std::error::Error for Unresolved {}
+impl Error for Unresolved {}
 
 impl Resolve for GatedResolver {
     fn resolve(&self, name: Name) -> Resolving {
@@ -55,14 +55,47 @@ impl Resolve for GatedResolver {
                     tokio::net::lookup_host((name.as_str(), port)).await.map_err(|_| Unresolved)?.collect()
                 }
             };
-            if addresses.is_empty() {
-                return Err(Unresolved.into());
-            }
-            // One address that is not public spoils the name: it may be the one that is dialled in the end.
-            if !addresses.iter().all(|address| filter.admits(*address)) {
-                return Err(Forbidden.into());
-            }
-            Ok(Box::new(addresses.into_iter()) as Addrs)
+            Ok(Box::new(gate(&filter, addresses)?.into_iter()) as Addrs)
         })
+    }
+}
+
+/// All of the addresses or none. One that is not public spoils the name: it may be the one that is dialled in
+/// the end.
+fn gate(filter: &Filter, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+    if addresses.is_empty() {
+        Err(Unresolved.into())
+    } else if addresses.iter().all(|address| filter.admits(*address)) {
+        Ok(addresses)
+    } else {
+        Err(Forbidden.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::AllowedDestination;
+
+    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+        list.iter().map(|text| text.parse().expect("an address")).collect()
+    }
+
+    #[test]
+    fn a_name_with_one_address_that_is_not_public_is_refused_whole() {
+        let filter = Filter::new(AllowedDestination::parse_list("10.0.0.1/32:443").expect("ranges"));
+        let public = addresses(&["1.1.1.1:443", "[2606:4700::1111]:443"]);
+        assert_eq!(gate(&filter, public.clone()).expect("public"), public);
+        let with_allowed = addresses(&["1.1.1.1:443", "10.0.0.1:443"]);
+        assert_eq!(gate(&filter, with_allowed.clone()).expect("public or allowed"), with_allowed);
+        for mixed in [
+            ["1.1.1.1:443", "127.0.0.1:443"],
+            ["[::1]:443", "1.1.1.1:443"],
+            ["1.1.1.1:80", "10.0.0.1:80"],
+            ["2.2.2.2:443", "[::ffff:169.254.169.254]:443"],
+        ] {
+            assert!(gate(&filter, addresses(&mixed)).expect_err("mixed").is::<Forbidden>(), "{mixed:?}");
+        }
+        assert!(gate(&filter, Vec::new()).expect_err("nothing").is::<Unresolved>());
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use url::Host;
 
 /// A range of addresses that may be called though it is not public, on one port or on all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +52,14 @@ impl AllowedDestination {
 /// `Host` header stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectTo {
-    /// Host in lower case, and port; `None` for every destination.
+    /// Host as `url` spells it, and port; `None` for every destination.
     from: Option<(String, u16)>,
     pub(super) to: SocketAddr,
 }
 
 impl ConnectTo {
     /// Reads comma-separated rules: `host:port=address:port` or `*=address:port`. The first that fits counts.
+    /// The host is compared as URLs spell it: in lower case, punycode, and an IPv6 address in brackets.
     ///
     /// # Errors
     /// Which rule is wrong, and a right one.
@@ -68,23 +70,19 @@ impl ConnectTo {
     fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not a rule such as api.example.com:443=127.0.0.1:9443 or *=127.0.0.1:9443");
         let (from, to) = text.split_once('=').ok_or_else(wrong)?;
-        let to = to.parse().map_err(|_| wrong())?;
+        let to = to.parse().ok().filter(|to: &SocketAddr| to.port() != 0).ok_or_else(wrong)?;
         if from == "*" {
             return Ok(Self { from: None, to });
         }
         let (host, port) = from.rsplit_once(':').ok_or_else(wrong)?;
-        let port = port.parse().map_err(|_| wrong())?;
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        if bare.is_empty() || bare.contains(['/', '@', '*', '=']) {
-            return Err(wrong());
-        }
-        Ok(Self { from: Some((bare.to_lowercase(), port)), to })
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
+        let host = Host::parse(host).map_err(|_| wrong())?;
+        Ok(Self { from: Some((host.to_string(), port)), to })
     }
 
     /// Whether the rule is for this host (as `url` spells it) and port.
     pub(super) fn fits(&self, host: &str, port: u16) -> bool {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        self.from.as_ref().is_none_or(|(own, own_port)| own == bare && *own_port == port)
+        self.from.as_ref().is_none_or(|(own, own_port)| own == host && *own_port == port)
     }
 }
 
@@ -123,10 +121,22 @@ mod tests {
         let rules = ConnectTo::parse_list("API.example.com:443=127.0.0.1:9443,[::1]:80=127.0.0.1:1").expect("rules");
         assert!(rules[0].fits("api.example.com", 443) && !rules[0].fits("api.example.com", 80));
         assert!(!rules[0].fits("example.com", 443) && rules[1].fits("[::1]", 80));
+        let spelled = ConnectTo::parse_list("bücher.example:443=[::1]:5,[0:0::1]:80=[::1]:5").expect("rules");
+        assert!(spelled[0].fits("xn--bcher-kva.example", 443) && spelled[1].fits("[::1]", 80));
         assert!(ConnectTo::parse_list("*=[::1]:5").expect("a rule")[0].fits("anything", 1));
-        for wrong in
-            ["a=b=c", "a:443", "a=127.0.0.1:1", "a:x=127.0.0.1:1", "a:1=localhost:1", "=127.0.0.1:1", ":1=127.0.0.1:1"]
-        {
+        for wrong in [
+            "a=b=c",
+            "a:443",
+            "a=127.0.0.1:1",
+            "a:x=127.0.0.1:1",
+            "a:0=127.0.0.1:1",
+            "a:1=127.0.0.1:0",
+            "a:1=localhost:1",
+            "=127.0.0.1:1",
+            ":1=127.0.0.1:1",
+            "::1:80=127.0.0.1:1",
+            "*.example.com/:1=127.0.0.1:1",
+        ] {
             assert!(ConnectTo::parse_list(wrong).is_err(), "{wrong}");
         }
     }

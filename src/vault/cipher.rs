@@ -4,7 +4,7 @@ use aes_gcm::{
     Aes256Gcm, KeyInit as _, Nonce,
     aead::{Aead as _, Payload},
 };
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroizing;
 
 use super::VaultError;
 use crate::domain::{
@@ -12,20 +12,39 @@ use crate::domain::{
     secret::SecretBytes,
 };
 
+/// Bytes of a key.
+pub(super) const KEY: usize = 32;
 /// Bytes of a nonce (96 bits, as SP 800-38D recommends) and of a tag.
 pub(super) const NONCE: usize = 12;
 pub(super) const TAG: usize = 16;
 /// The longest plaintext: far below the mode's own bound of 64 GiB, far above what is ever sealed.
 const PLAIN_MAX: usize = 16 * 1024 * 1024;
 
-/// A key of 256 bits. Zeroed when dropped, never shown.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub(super) struct Key(pub [u8; 32]);
+/// A key of 256 bits. Zeroed when dropped, never shown; boxed and written in place, so that moving it leaves no
+/// copy behind.
+pub(super) struct Key(Box<Zeroizing<[u8; KEY]>>);
 
 impl Key {
+    /// A key whose bytes are written by `write`.
+    pub fn written(write: impl FnOnce(&mut [u8; KEY])) -> Self {
+        let mut bytes = Box::<Zeroizing<[u8; KEY]>>::default();
+        write(&mut bytes);
+        Self(bytes)
+    }
+
     /// A fresh key.
     pub fn generate(entropy: &dyn Entropy) -> Self {
-        Self(random(entropy))
+        Self::written(|bytes| entropy.fill(bytes))
+    }
+
+    /// The key of these bytes; `None` unless there are 32.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == KEY).then(|| Self::written(|key| key.copy_from_slice(bytes)))
+    }
+
+    /// The bytes themselves, to wrap them or to derive from them.
+    pub fn bytes(&self) -> &[u8; KEY] {
+        &self.0
     }
 
     /// Nonce, ciphertext and tag.
@@ -57,7 +76,7 @@ impl Key {
     }
 
     fn cipher(&self) -> Aes256Gcm {
-        Aes256Gcm::new(&self.0.into())
+        Aes256Gcm::new(self.bytes().into())
     }
 }
 

@@ -157,10 +157,10 @@ fn read_head(format: u8, blob: &[u8]) -> Result<(i32, &[u8]), VaultError> {
 
 /// The key for payloads of one day and one replica: the head of the blob names both.
 fn derive(key: &Key, head: &[u8]) -> Key {
-    let mut derived = Key([0; 32]);
     let info = context(&[b"integrations-gateway payload v1", head]);
-    Hkdf::<Sha256>::new(None, &key.0)
-        .expand(&info, &mut derived.0)
-        .expect("32 bytes are within what SHA-256 expands to (RFC 5869, section 2.3)");
-    derived
+    Key::written(|derived| {
+        Hkdf::<Sha256>::new(None, key.bytes())
+            .expand(&info, derived)
+            .expect("32 bytes are within what SHA-256 expands to (RFC 5869, section 2.3)");
+    })
 }

@@ -5,11 +5,11 @@ use zeroize::Zeroizing;
 
 use super::{
     VaultError,
-    cipher::{Key, context},
+    cipher::{KEY, Key, context},
     keyring::Keyring,
 };
 use crate::domain::{
-    clock::{Entropy, SharedEntropy, random},
+    clock::{Entropy, SharedEntropy},
     id::SiteId,
     secret::Secret,
 };
@@ -45,9 +45,8 @@ impl MasterKeys {
                 return Err(wrong("its id stands twice"));
             }
             let bytes = Zeroizing::new(STANDARD.decode(encoded).map_err(|_| wrong("is not base64"))?);
-            let key: [u8; 32] =
-                bytes.as_slice().try_into().map_err(|_| wrong(&format!("has {} bytes", bytes.len())))?;
-            keys.push((id.to_owned(), Key(key)));
+            let key = Key::from_slice(&bytes).ok_or_else(|| wrong(&format!("has {} bytes", bytes.len())))?;
+            keys.push((id.to_owned(), key));
         }
         Ok(Self(keys))
     }
@@ -61,12 +60,16 @@ impl MasterKeys {
     }
 }
 
-/// A fresh master key as settings take it: `id:base64`.
+/// A fresh master key as settings take it: `id:base64`. The id is not checked: [`MasterKeys::parse`] does that.
 #[must_use]
 pub fn generate_master_key(entropy: &dyn Entropy, id: &str) -> Secret {
-    let key = Zeroizing::new(random::<32>(entropy));
-    let encoded = Zeroizing::new(STANDARD.encode(*key));
-    Secret::new(format!("{id}:{}", *encoded))
+    let key = Key::generate(entropy);
+    // Long enough from the start: a text that grows leaves its beginnings behind.
+    let mut text = String::with_capacity(id.len() + 1 + KEY.div_ceil(3) * 4);
+    text.push_str(id);
+    text.push(':');
+    STANDARD.encode_string(key.bytes(), &mut text);
+    Secret::new(text)
 }
 
 /// A site's data key, wrapped by a master key.
@@ -97,7 +100,7 @@ impl Vault {
     pub fn new_site_key(&self, site: SiteId, version: i32) -> Result<WrappedKey, VaultError> {
         let (id, master) = self.keys.newest();
         let key = Key::generate(&*self.entropy);
-        let wrapped = master.seal(&*self.entropy, &wrapping_context(site, version), &key.0)?;
+        let wrapped = master.seal(&*self.entropy, &wrapping_context(site, version), key.bytes())?;
         Ok(WrappedKey { version, master_key_id: id.clone(), wrapped })
     }
 
@@ -115,8 +118,7 @@ impl Vault {
                 .find(&wrapped.master_key_id)
                 .ok_or_else(|| VaultError::UnknownMasterKey { id: wrapped.master_key_id.clone() })?;
             let plain = master.open(&wrapping_context(site, wrapped.version), &wrapped.wrapped)?;
-            let key: [u8; 32] = plain.expose().try_into().map_err(|_| VaultError::Malformed)?;
-            opened.push((wrapped.version, Key(key)));
+            opened.push((wrapped.version, Key::from_slice(plain.expose()).ok_or(VaultError::Malformed)?));
         }
         Keyring::new(site, opened, SharedEntropy::clone(&self.entropy))
     }

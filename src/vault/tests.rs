@@ -1,15 +1,19 @@
 //! What is sealed opens where it belongs, and nowhere else.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::NaiveDate;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::*;
+use super::{cipher::Key, *};
 use crate::domain::{
     clock::{Entropy, SharedEntropy},
     id::{ConnectionId, SiteId},
@@ -93,6 +97,36 @@ proptest! {
             prop_assert_eq!(keyring.open_payload(&b.1, &payload), Err(VaultError::Tampered));
         }
     }
+
+    #[test]
+    fn another_site_with_the_same_key_does_not_open(one: i64, other: i64, plain: Vec<u8>) {
+        prop_assume!(one != other);
+        let entropy = entropy();
+        let [one, other] = [one, other].map(|site| {
+            let key = Key::written(|bytes| bytes.fill(7));
+            Keyring::new(SiteId::from_claimed_row(site), vec![(1, key)], SharedEntropy::clone(&entropy)).expect("a key")
+        });
+        for place in [place(1, "fields"), Place::Offer { token: "fields" }] {
+            let sealed = one.seal(&place, &plain).expect("sealed").blob;
+            prop_assert_eq!(other.open(&place, &sealed), Err(VaultError::Tampered));
+            prop_assert!(one.open(&place, &sealed).is_ok());
+        }
+        let payload = one.seal_payload(day(), [7; 8], "msg", &plain).expect("sealed");
+        prop_assert_eq!(other.open_payload("msg", &payload), Err(VaultError::Tampered));
+    }
+
+    #[test]
+    fn a_changed_wrapped_key_is_refused(at: prop::sample::Index, bit in 0_u8..8) {
+        let vault = vault("m1");
+        let key = vault.new_site_key(SITE, 1).expect("a key");
+        let mut flipped = key.clone();
+        flipped.wrapped[at.index(key.wrapped.len())] ^= 1 << bit;
+        prop_assert_eq!(vault.open_keys(SITE, &[flipped]).map(|_| ()), Err(VaultError::Tampered));
+        let mut cut = key.clone();
+        cut.wrapped.truncate(at.index(key.wrapped.len()));
+        prop_assert!(vault.open_keys(SITE, &[cut]).is_err());
+        prop_assert!(vault.open_keys(SITE, &[key]).is_ok());
+    }
 }
 
 #[test]
@@ -121,13 +155,80 @@ fn another_master_key_does_not_open() {
 }
 
 #[test]
-fn kinds_of_places_are_apart_and_nonces_differ() {
+fn kinds_of_places_are_apart() {
     let keyring = keyring();
-    let offer = keyring.seal(&Place::Offer { token: "fields" }, b"x").expect("sealed");
-    assert_eq!(keyring.open(&place(1, "fields"), &offer.blob), Err(VaultError::Tampered));
-    assert_eq!(keyring.open_payload("fields", &offer.blob), Err(VaultError::Malformed));
-    let again = keyring.seal(&Place::Offer { token: "fields" }, b"x").expect("sealed");
-    assert_ne!(offer.blob, again.blob);
+    let offer = keyring.seal(&Place::Offer { token: "fields" }, b"x").expect("sealed").blob;
+    assert_eq!(keyring.open(&place(1, "fields"), &offer), Err(VaultError::Tampered));
+    assert_eq!(keyring.open_payload("fields", &offer), Err(VaultError::Malformed));
+    let payload = keyring.seal_payload(day(), [7; 8], "fields", b"x").expect("sealed");
+    assert_eq!(keyring.open(&Place::Offer { token: "fields" }, &payload), Err(VaultError::Malformed));
+    // A blob whose first byte is changed to another kind's does not pass as one of that kind.
+    for (blob, format) in [(offer, 2), (payload, 1)] {
+        let mut disguised = blob;
+        disguised[0] = format;
+        assert!(keyring.open_payload("fields", &disguised).is_err());
+        assert!(keyring.open(&Place::Offer { token: "fields" }, &disguised).is_err());
+    }
+}
+
+#[test]
+fn no_two_seals_share_a_nonce() {
+    let (keyring, vault) = (keyring(), vault("m1"));
+    let (mut sealed, mut payloads, mut wrapped) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for _ in 0..1_000 {
+        sealed.insert(keyring.seal(&place(1, "fields"), b"x").expect("sealed").blob[5..17].to_vec());
+        payloads.insert(keyring.seal_payload(day(), [7; 8], "msg", b"x").expect("sealed")[17..29].to_vec());
+        wrapped.insert(vault.new_site_key(SITE, 1).expect("a key").wrapped[..12].to_vec());
+    }
+    assert_eq!([sealed.len(), payloads.len(), wrapped.len()], [1_000; 3]);
+}
+
+#[test]
+fn each_day_and_each_replica_has_a_key_of_its_own() {
+    let keyring = keyring();
+    let blob = |day, replica| keyring.seal_payload(day, replica, "msg", b"x").expect("sealed");
+    let tomorrow = day().succ_opt().expect("a date");
+    for other in [blob(tomorrow, [7; 8]), blob(day(), [8; 8])] {
+        assert_eq!(keyring.open_payload("msg", &other).expect("opened").expose(), b"x");
+        // With the head of another day or replica, another key is derived.
+        let moved = [&blob(day(), [7; 8])[..17], &other[17..]].concat();
+        assert_eq!(keyring.open_payload("msg", &moved), Err(VaultError::Tampered));
+    }
+}
+
+#[test]
+fn what_is_too_large_is_not_sealed() {
+    let large = vec![0; 16 * 1024 * 1024 + 1];
+    let keyring = keyring();
+    assert_eq!(keyring.seal(&place(1, "fields"), &large), Err(VaultError::TooLarge));
+    assert_eq!(keyring.seal_payload(day(), [7; 8], "msg", &large), Err(VaultError::TooLarge));
+}
+
+/// Written by another implementation (Python's `cryptography`) from the formats that the modules describe: what is
+/// stored once must open for as long as its format byte is read.
+#[test]
+fn blobs_of_the_first_formats_open() {
+    const MASTER: &str = "m1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const WRAPPED: &str = "AQEBAQEBAQEBAQEBN4KndizALiGcHS1TVCocl5s/3YjF1kCLq4Jdt8FUoG7jO0U1Kd/pu617BYDI14aL";
+    const CREDENTIAL: &str = "AQAAAAMCAgICAgICAgICAgI5QfJEz5QAl+KeqYSTPhTts/r26AP3NgGOj4h2RRQ=";
+    const OFFER: &str = "AQAAAAMDAwMDAwMDAwMDAwPiUGVqhHmmIcIA3ZjKVLSeJgUeVk80oI5u";
+    const PAYLOAD: &str = "AgAAAAMAC07kcmVwbGljYTEEBAQEBAQEBAQEBARbPcv19RqGJD1wkZpjSmUQTPMgbwMoHtb6R1w=";
+
+    let bytes = |text: &str| STANDARD.decode(text).expect("base64");
+    let vault = Vault::new(MasterKeys::parse(MASTER).expect("a key"), entropy());
+    let key = WrappedKey { version: 3, master_key_id: "m1".to_owned(), wrapped: bytes(WRAPPED) };
+    let keyring = vault.open_keys(SiteId::from_claimed_row(7), &[key]).expect("opened");
+    let credential = keyring.open(&place(42, "fields"), &bytes(CREDENTIAL)).expect("opened");
+    assert_eq!(credential.expose(), b"the credential");
+    let offer = keyring.open(&Place::Offer { token: "token" }, &bytes(OFFER)).expect("opened");
+    assert_eq!(offer.expose(), b"the offer");
+    let payload = keyring.open_payload("msg_1", &bytes(PAYLOAD)).expect("opened");
+    assert_eq!(payload.expose(), b"the payload");
+}
+
+#[test]
+fn debug_shows_site_and_versions_only() {
+    assert_eq!(format!("{:?}", keyring()), "Keyring { site: SiteId(1), versions: [1, 2], .. }");
 }
 
 #[test]
@@ -154,6 +255,7 @@ fn wrong_master_keys_are_described_and_never_repeated() {
     ] {
         let problem = MasterKeys::parse(wrong).expect_err("wrong");
         assert!(!problem.contains("planted") && !problem.contains("AAEC"), "{problem}");
+        assert!(problem.contains("a right value is `id:` and the base64 of 32 bytes"), "{problem}");
     }
     let keys = MasterKeys::parse(
         "new:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,old://ECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
