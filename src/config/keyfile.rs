@@ -10,9 +10,12 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-use crate::domain::{
-    clock::{Entropy, random},
-    secret::Secret,
+use crate::{
+    domain::{
+        clock::{Entropy, random},
+        secret::Secret,
+    },
+    vault::generate_master_key,
 };
 
 /// The master keys' file.
@@ -23,9 +26,7 @@ pub(super) const TOKEN_SECRET: &str = "token.secret";
 /// A fresh master key as `GATEWAY_MASTER_KEYS` takes it: `id:base64` of 32 random bytes.
 #[must_use]
 pub fn new_master_key(entropy: &dyn Entropy) -> Secret {
-    let key = Zeroizing::new(random::<32>(entropy));
-    let encoded = Zeroizing::new(STANDARD.encode(*key));
-    Secret::new(format!("k{:08x}:{}", u32::from_be_bytes(random(entropy)), *encoded))
+    generate_master_key(entropy, &format!("k{:08x}", u32::from_be_bytes(random(entropy))))
 }
 
 /// A fresh token secret: 32 random bytes as text.
