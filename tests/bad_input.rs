@@ -15,6 +15,7 @@ on_both!(
     ids_of_another_site_are_ids_of_nothing,
     pages_have_bounds,
     payloads_have_bounds,
+    variables_that_are_required_must_be_given,
 );
 
 const CREATE: &str = "mutation($input: CreateConnectionInput!) { createConnection(input: $input) { __typename ... on ConnectionCreated { connection { id } } ... on ConnectionRejected { test { outcome detail } violations { field message } } } }";
@@ -182,5 +183,18 @@ async fn payloads_have_bounds(database: Database) {
     let answer = app.graphql(&app.module_token("forms"), calls::DISPATCH, json!({ "input": input })).await;
     assert_eq!(code(&answer).0, "LIMIT_EXCEEDED", "{answer}");
     assert_eq!(app.count_rows("deliveries").await, 0);
+    app.stop().await;
+}
+
+async fn variables_that_are_required_must_be_given(database: Database) {
+    let app = TestApp::on(database).await;
+    let admin = app.token("Administrator");
+    let query = "query($f: ConnectionFilter!, $n: Int = 5) { connections(filter: $f, first: $n) { totalCount } }";
+    for variables in [json!({}), json!({"f": null})] {
+        let refused = app.graphql(&admin, query, variables).await;
+        assert_eq!(code(&refused), ("BAD_USER_INPUT", "$f"), "{refused}");
+    }
+    let given = app.graphql(&admin, query, json!({"f": {}})).await;
+    assert_eq!(given, json!({"data": {"connections": {"totalCount": 0}}}));
     app.stop().await;
 }

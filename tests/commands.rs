@@ -117,3 +117,27 @@ fn the_schema_is_the_committed_one() {
     let committed = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/schema.graphql"));
     assert!(printed == committed, "schema.graphql is not what `schema` prints: run `make schema`");
 }
+
+#[test]
+fn a_master_key_that_the_database_needs_must_be_given() {
+    use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection, sql_query};
+    let directory = directory();
+    let path = directory.path().join("gateway.db");
+    let url = format!("sqlite:{}", path.display());
+    assert!(gateway(directory.path(), &["migrate"], &[("DATABASE_URL", &url)]).status.success());
+    let mut connection = SqliteConnection::establish(path.to_str().expect("a path")).expect("the database");
+    sql_query("INSERT INTO sites (site_id, created_at) VALUES (1, 0)").execute(&mut connection).expect("a row");
+    sql_query(
+        "INSERT INTO site_keys (site_id, version, master_key_id, wrapped, created_at) VALUES (1, 1, 'lost', x'00', 0)",
+    )
+    .execute(&mut connection)
+    .expect("a row");
+    drop(connection);
+    let settings = [
+        ("DATABASE_URL", url.as_str()),
+        ("GATEWAY_MASTER_KEYS", "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+        ("GATEWAY_TOKEN_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("GATEWAY_LISTEN", "127.0.0.1:0"),
+    ];
+    assert_refused(&gateway(directory.path(), &["serve"], &settings), 2, "\"lost\"");
+}

@@ -24,7 +24,7 @@ use crate::{
     graphql::{Api, ApiSettings},
     sandbox::Inbox,
     service::{Gateway, Limits, Parts},
-    store::{DatabaseKind, DatabaseSettings, Db, StoreError},
+    store::{self, DatabaseKind, DatabaseSettings, Db, StoreError},
     vault::Vault,
     web::{self, Holder, Stop, TokenSettings, TokenVerifier, WebSettings, WebState},
     worker::{self, DeliverLimits},
@@ -109,9 +109,11 @@ impl App {
 
         let bus = Bus::default();
         let public_url = config.public_url_at(address);
+        let vault = Vault::new(config.master_keys, Arc::clone(&entropy));
+        check_master_keys(&db, &vault).await?;
         let gateway = Gateway::new(Parts {
             db: db.clone(),
-            vault: Vault::new(config.master_keys, Arc::clone(&entropy)),
+            vault,
             egress,
             library,
             bus: bus.clone(),
@@ -271,6 +273,18 @@ fn database_error(error: StoreError) -> StartError {
     match error {
         StoreError::InvalidUrl(problem) => StartError::Setting(format!("DATABASE_URL: {problem}")),
         other => StartError::Failed(format!("DATABASE_URL: {other}")),
+    }
+}
+
+/// Refuses to start without a key that the database needs: every credential under it would be lost to sight.
+async fn check_master_keys(db: &Db, vault: &Vault) -> Result<(), StartError> {
+    let needed = store::site::master_key_ids(db).await.map_err(database_error)?;
+    match needed.iter().find(|id| !vault.knows(id)) {
+        None => Ok(()),
+        Some(id) => Err(StartError::Setting(format!(
+            "GATEWAY_MASTER_KEYS: the database needs the key {id:?}, which is not given; a right value is that key, beside a \
+             newer one if there is one: new:BASE64,{id}:BASE64"
+        ))),
     }
 }
 

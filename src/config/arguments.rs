@@ -103,7 +103,7 @@ pub struct ServeArguments {
     /// Origins, comma-separated, that CORS and WebSocket handshakes accept besides the public URL's own
     #[arg(long, env = "GATEWAY_RETURN_ORIGINS", hide_env_values = true, value_name = "ORIGINS")]
     pub return_origins: Option<String>,
-    /// CIDR ranges, each with or without a port, that may be called though they are not public [default: none;
+    /// CIDR ranges, each with or without a port, that may be called though they are not public, and over http [default: none;
     /// with --dev loopback]
     #[arg(long, env = "GATEWAY_ALLOWED_DESTINATIONS", hide_env_values = true, value_name = "RANGES")]
     pub allowed_destinations: Option<String>,

@@ -131,13 +131,16 @@ impl Egress {
             Some(Host::Ipv6(ip)) => Some(IpAddr::V6(ip)),
             Some(Host::Domain(_)) | None => None,
         };
+        let encrypted = url.scheme() == "https";
+        let admits =
+            |address| if encrypted { self.filter.admits(address) } else { self.filter.unencrypted().admits(address) };
         let Some(rule) = self.connect_to.iter().find(|rule| rule.fits(&host, port)) else {
-            if literal.is_some_and(|ip| !self.filter.admits(SocketAddr::new(ip, port))) {
+            if literal.is_some_and(|ip| !admits(SocketAddr::new(ip, port))) {
                 return Err(NOT_PUBLIC);
             }
-            return Ok(Route::Port(port));
+            return Ok(if encrypted { Route::Port(port) } else { Route::Unencrypted(port) });
         };
-        if !self.filter.admits(rule.to) {
+        if !admits(rule.to) {
             return Err(NOT_PUBLIC);
         }
         if literal.is_none() && url.port().is_none() {

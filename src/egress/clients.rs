@@ -35,6 +35,8 @@ const USER_AGENT: &str = concat!("integrations-gateway/", env!("CARGO_PKG_VERSIO
 pub(super) enum Route {
     /// To what the name resolves to, on this port.
     Port(u16),
+    /// The same, without encryption: the gate is narrower.
+    Unencrypted(u16),
     /// To this address, whatever the name.
     Instead(SocketAddr),
     /// The same, with a `Host` header that the URL does not give. HTTP/1.1 only: HTTP/2 takes the name from
@@ -61,7 +63,7 @@ struct Kept {
 impl Kept {
     /// Room for one more port: where too many are kept, the one that was not called for longest goes.
     fn make_room(&mut self) {
-        let ports = || self.clients.iter().filter(|(route, _)| matches!(route, Route::Port(_)));
+        let ports = || self.clients.iter().filter(|(route, _)| matches!(route, Route::Port(_) | Route::Unencrypted(_)));
         if ports().count() >= PORTS_MAX
             && let Some(oldest) = ports().min_by_key(|(_, (last, _))| *last).map(|(route, _)| *route)
         {
@@ -85,7 +87,7 @@ impl Clients {
             return Ok(client.clone());
         }
         let client = self.make(route).map_err(|_| "no client could be made")?;
-        if matches!(route, Route::Port(_)) {
+        if matches!(route, Route::Port(_) | Route::Unencrypted(_)) {
             kept.make_room();
         }
         kept.clients.insert(route, (use_, client.clone()));
@@ -93,22 +95,26 @@ impl Clients {
     }
 
     fn make(&self, route: Route) -> reqwest::Result<Client> {
+        let filter = match route {
+            Route::Unencrypted(_) => Arc::new(self.filter.unencrypted()),
+            Route::Port(_) | Route::Instead(_) | Route::InsteadWithHost(_) => Arc::clone(&self.filter),
+        };
         let target = match route {
-            Route::Port(port) => Target::Resolved { port },
+            Route::Port(port) | Route::Unencrypted(port) => Target::Resolved { port },
             Route::Instead(address) | Route::InsteadWithHost(address) => Target::Fixed(address),
         };
         // The client offers what a TLS configuration of somebody else's making offers, and nothing by itself.
         let mut tls = self.tls.clone();
         tls.alpn_protocols = match route {
             Route::Port(_) | Route::Instead(_) => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-            Route::InsteadWithHost(_) => vec![b"http/1.1".to_vec()],
+            Route::Unencrypted(_) | Route::InsteadWithHost(_) => vec![b"http/1.1".to_vec()],
         };
         // Its own retries stay on: they cover only what a server says that it has not begun
         // (RFC 9113, section 8.7).
         #[expect(clippy::disallowed_methods, reason = "this is the one place that calls out")]
         Client::builder()
             .tls_backend_preconfigured(tls)
-            .dns_resolver(GatedResolver { filter: Arc::clone(&self.filter), target })
+            .dns_resolver(GatedResolver { filter, target })
             .redirect(redirect::Policy::none())
             .referer(false)
             .no_proxy()

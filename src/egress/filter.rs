@@ -10,18 +10,27 @@ use super::rules::AllowedDestination;
 /// The gate for addresses.
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
+    /// Whether public addresses pass.
+    public: bool,
     allowed: Vec<AllowedDestination>,
 }
 
 impl Filter {
     pub fn new(allowed: Vec<AllowedDestination>) -> Self {
-        Self { allowed }
+        Self { public: true, allowed }
+    }
+
+    /// The gate for calls without encryption: only what the configuration allows passes, so that allowing a
+    /// private range does not let credentials go out in clear to anybody else.
+    pub fn unencrypted(&self) -> Self {
+        Self { public: false, allowed: self.allowed.clone() }
     }
 
     /// Whether this address may be dialled. An IPv4 address in IPv6 clothes is judged as what it is.
     pub fn admits(&self, address: SocketAddr) -> bool {
         let plain = SocketAddr::new(address.ip().to_canonical(), address.port());
-        is_public(plain.ip()) || self.allowed.iter().any(|allowed| allowed.covers(plain) || allowed.covers(address))
+        (self.public && is_public(plain.ip()))
+            || self.allowed.iter().any(|allowed| allowed.covers(plain) || allowed.covers(address))
     }
 }
 
@@ -200,6 +209,14 @@ mod tests {
         for metadata in ["169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254"] {
             assert!(!admits(&filter, metadata, 443), "{metadata}");
         }
+    }
+
+    #[test]
+    fn without_encryption_only_what_is_allowed_is_admitted() {
+        let filter = Filter::new(AllowedDestination::parse_list("10.0.0.0/8").expect("ranges")).unencrypted();
+        assert!(
+            admits(&filter, "10.0.0.1", 80) && !admits(&filter, "8.8.8.8", 80) && !admits(&filter, "127.0.0.1", 80)
+        );
     }
 
     #[test]

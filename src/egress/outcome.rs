@@ -10,7 +10,8 @@ use crate::domain::exchange::{NoAnswer, TransportError};
 const CUT_SHORT: &str = "the connection was closed before the answer had ended";
 
 /// Why an address is not called, in words for an operator.
-pub(super) const NOT_PUBLIC: &str = "the destination's address is not public, and calling it is not allowed";
+pub(super) const NOT_PUBLIC: &str =
+    "calling this address is not allowed: it is not public, or http would go there unencrypted";
 
 /// Reads an error of the client. Its own text is not used: it may hold the address with its query.
 pub(super) fn no_answer(error: &reqwest::Error, latency: Duration) -> NoAnswer {

@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 use url::Host;
 
-/// A range of addresses that may be called though it is not public, on one port or on all.
+/// A range of addresses that may be called though it is not public, on one port or on all; http goes nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedDestination {
     range: IpNet,

@@ -1,8 +1,11 @@
 //! The API as `web` calls it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use async_graphql::{Request, Response, SDLExportOptions, Schema, SchemaBuilder, parser::parse_schema};
+use async_graphql::{
+    Name, Request, Response, SDLExportOptions, Schema, SchemaBuilder, Value,
+    parser::{parse_schema, types::ExecutableDocument},
+};
 use futures_util::{StreamExt as _, stream::BoxStream};
 
 use super::{
@@ -48,6 +51,21 @@ pub fn sdl() -> String {
     build().finish().sdl_with_options(SDLExportOptions::new().include_specified_by().use_space_ident().indent_width(2))
 }
 
+/// A variable that its operation requires and the request does not give: the library takes it for one that is
+/// not used (GraphQL, section 6.1.2, asks for a request error).
+fn missing_variable(document: &ExecutableDocument, operation: Option<&str>, given: &HashSet<Name>) -> Option<Failure> {
+    let mut operations = document.operations.iter();
+    let (_, chosen) =
+        operations.find(|(name, _)| operation.is_none_or(|wanted| name.is_some_and(|name| name == wanted)))?;
+    chosen.node.variable_definitions.iter().map(|variable| &variable.node).find_map(|variable| {
+        let name = &variable.name.node;
+        let required = !variable.var_type.node.nullable && variable.default_value.is_none();
+        (required && !given.contains(name)).then(|| {
+            Failure::bad_input(format!("${name}"), format!("is a {}, and was not given", variable.var_type.node))
+        })
+    })
+}
+
 impl Api {
     /// The API over this gateway.
     ///
@@ -89,9 +107,15 @@ impl Api {
 
     /// Reads the document, refuses literal secrets in it, and reads what the caller may do now.
     async fn prepare(&self, caller: Caller, mut request: Request) -> Result<Request, Response> {
+        let operation = request.operation_name.clone();
+        let given = request.variables.iter().filter(|(_, value)| **value != Value::Null).map(|(name, _)| name.clone());
+        let given: HashSet<Name> = given.collect();
         let document = request.parsed_query().map_err(|error| syntax_error(&error))?;
         if let Some(field) = self.0.secrets.find_literal(document) {
             let failure = Failure::bad_input(field, "a secret stands in it as a literal; give it by a variable");
+            return Err(refused(failure, &caller.request_id));
+        }
+        if let Some(failure) = missing_variable(document, operation.as_deref(), &given) {
             return Err(refused(failure, &caller.request_id));
         }
         let request_id = caller.request_id.clone();

@@ -49,6 +49,12 @@ pub async fn keys(db: &Db, site: SiteId) -> Result<Vec<SiteKeyRow>> {
     )?)
 }
 
+/// The master keys, of all sites, that keys are wrapped by. For the check at the start.
+pub async fn master_key_ids(db: &Db) -> Result<Vec<String>> {
+    let conn = &mut db.reader().await?;
+    Ok(both!(conn, site_keys::table.select(site_keys::master_key_id).distinct().load(conn).await)?)
+}
+
 /// Makes a site with its first key and an empty stream. Where another came first, its key stays: read
 /// [`keys`] afterwards.
 pub async fn create(db: &Db, site: SiteId, now: DateTime<Utc>, key: SiteKeyRow) -> Result<()> {

@@ -93,6 +93,12 @@ impl Vault {
         Self { keys, entropy }
     }
 
+    /// Whether the master key of this id was given.
+    #[must_use]
+    pub fn knows(&self, id: &str) -> bool {
+        self.keys.find(id).is_some()
+    }
+
     /// A fresh data key for a site, wrapped by the newest master key.
     ///
     /// # Errors
