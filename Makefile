@@ -39,8 +39,8 @@ test: ## Everything that CI checks; as root on Debian it installs what it needs
 	@printf '\nAll checks passed.\n'
 
 .PHONY: test-outside
-test-outside: tests/browser/node_modules/.package-lock.json
-	@cd tests/browser && node --test --test-reporter=spec
+test-outside: tests/outside/node_modules/.package-lock.json
+	@cd tests/outside && node --test --test-reporter=spec
 
 .PHONY: lint
 lint: playground/node_modules/.package-lock.json ## Format, Clippy and TypeScript, without running anything
