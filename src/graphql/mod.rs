@@ -33,6 +33,6 @@ mod subscription;
 mod viewer;
 
 pub use api::{Api, ApiSettings, sdl};
-pub use gate::{DocumentLimits, Persisted};
+pub use gate::{DocumentLimits, Gate, Persisted};
 pub use introspection::Introspection;
 pub use request::{Incoming, Ready};

@@ -79,7 +79,7 @@ impl Weighter<Arc<str>, Checked> for Weight {
 }
 
 /// Checks documents. One for a schema.
-pub(super) struct Gate {
+pub struct Gate {
     schema: Valid<Schema>,
     limits: DocumentLimits,
     cache: Cache<Arc<str>, Checked, Weight>,
@@ -96,13 +96,24 @@ impl Gate {
     ///
     /// # Panics
     /// Where the schema is not valid: it is our own.
+    #[must_use]
     pub fn new(sdl: &str, limits: DocumentLimits) -> Self {
         let schema = Schema::parse_and_validate(sdl, "schema.graphql").expect("the exported schema is valid");
         Self { schema, limits, cache: Cache::with_weighter(CACHE_ITEMS, CACHE_MAX, Weight) }
     }
 
+    /// Takes a request through the whole gate without running it: for whoever wants to know what it says.
+    ///
+    /// # Errors
+    /// What the client would be told.
+    pub fn judge(&self, text: &str, name: Option<&str>, variables: Map<String, Value>) -> Result<(), Vec<ServerError>> {
+        let judged = self.check(text).and_then(|document| Selected::new(document, name));
+        let admitted = judged.and_then(|selected| self.admit(&selected, variables));
+        admitted.map(|_| ()).map_err(|refused| refused.to_vec())
+    }
+
     /// The schema before which this gate stands.
-    pub fn schema(&self) -> &Valid<Schema> {
+    pub(super) fn schema(&self) -> &Valid<Schema> {
         &self.schema
     }
 
@@ -110,7 +121,7 @@ impl Gate {
     ///
     /// # Errors
     /// What is wrong with it, with places.
-    pub fn check(&self, text: &str) -> Checked {
+    pub(super) fn check(&self, text: &str) -> Checked {
         if text.len() > self.limits.bytes {
             let found = text.len() as u64;
             return Err(refusal::over("document", "bytes", found, self.limits.bytes as u64, "GATEWAY_MAX_DOCUMENT"));
@@ -168,7 +179,7 @@ impl Gate {
     ///
     /// # Errors
     /// The variable that does not fit, or what the operation would cost.
-    pub fn admit(&self, selected: &Selected, given: Map<String, Value>) -> Result<Admitted, Refused> {
+    pub(super) fn admit(&self, selected: &Selected, given: Map<String, Value>) -> Result<Admitted, Refused> {
         let Selected { document, operation } = selected;
         let variables = coerce::coerce(&self.schema, operation, given).map_err(|wrong| refusal::variable(&wrong))?;
         let cost = match document.costs.of_operation(operation) {

@@ -161,8 +161,7 @@ impl<'a> Reader<'a> {
             match &**value {
                 Value::List(items) => items.iter().for_each(|item| self.within_scalar(item, variables)),
                 Value::Object(fields) => {
-                    self.unique(fields);
-                    fields.iter().for_each(|(_, value)| self.within_scalar(value, variables));
+                    self.within_object(fields, variables);
                 }
                 _ => {}
             }
@@ -217,10 +216,16 @@ impl<'a> Reader<'a> {
             }
             Value::List(items) => items.iter().for_each(|item| self.within_scalar(item, variables)),
             Value::Object(fields) => {
-                self.unique(fields);
-                fields.iter().for_each(|(_, value)| self.within_scalar(value, variables));
+                self.within_object(fields, variables);
             }
             _ => {}
+        }
+    }
+
+    fn within_object(&mut self, fields: &'a [(Name, Node<Value>)], variables: &Variables<'a>) {
+        self.unique(fields);
+        for (_, value) in fields {
+            self.within_scalar(value, variables);
         }
     }
 
