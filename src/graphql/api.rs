@@ -115,7 +115,7 @@ impl Api {
             let (found, bound) = (INTROSPECTION_LISTS_MAX + 1, INTROSPECTION_LISTS_MAX);
             return Err(gate::limit_error(
                 "operation",
-                "lists of introspection in each other, or more,",
+                "or more lists of introspection in each other",
                 found,
                 bound,
                 None,

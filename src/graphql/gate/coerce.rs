@@ -23,6 +23,13 @@ pub struct WrongVariable {
     pub problem: String,
 }
 
+impl WrongVariable {
+    /// Null was given for a variable that stands where it may not.
+    pub(super) fn null(name: &Name) -> Self {
+        Self { path: format!("${name}"), problem: "is null; a value is expected where it stands".to_owned() }
+    }
+}
+
 /// The values with which the operation runs: defaults put in, single values in place of lists made lists, and what
 /// the operation does not know left out.
 pub(super) fn coerce(
@@ -138,7 +145,7 @@ fn whole(number: &Number) -> Option<i64> {
 }
 
 /// A literal of the document as JSON; enum values become their names.
-fn literal(value: &Node<ast::Value>) -> Value {
+pub(super) fn literal(value: &Node<ast::Value>) -> Value {
     match &**value {
         ast::Value::Null | ast::Value::Variable(_) => Value::Null,
         ast::Value::Enum(name) => name.as_str().into(),

@@ -18,13 +18,18 @@ mod tests;
 
 use std::sync::Arc;
 
-use apollo_compiler::{ExecutableDocument, Node, Schema, executable::Operation, parser::Parser, validation::Valid};
+use apollo_compiler::{
+    ExecutableDocument, Name, Node, Schema, executable::Operation, parser::Parser, validation::Valid,
+};
 use async_graphql::ServerError;
 use quick_cache::{Weighter, sync::Cache};
 use serde_json::{Map, Value};
 
-use self::cost::{Cost, Costs};
 pub use self::persisted::Persisted;
+use self::{
+    coerce::WrongVariable,
+    cost::{Cost, Costs},
+};
 pub(super) use self::{persisted::PersistedOperations, plan::Plan, refusal::limit_error};
 
 /// What documents are bounded by.
@@ -61,6 +66,7 @@ const BYTES_BESIDES: u64 = 4 * 1024;
 pub(super) struct Document {
     typed: Valid<ExecutableDocument>,
     costs: Costs,
+    never_null: rules::NeverNull,
     plans: plan::Plans,
 }
 
@@ -161,10 +167,7 @@ impl Gate {
             }
             Err(invalid) => return Err(refusal::invalid(&invalid.errors)),
         };
-        let errors = rules::check(&self.schema, &typed);
-        if !errors.is_empty() {
-            return Err(refusal::broken_rules(&typed, errors));
-        }
+        let never_null = rules::check(&self.schema, &typed).map_err(|broken| refusal::broken_rules(&typed, broken))?;
         if let Some(name) = secrets::find_literal(&self.schema, &typed) {
             return Err(refusal::secret_literal(&name));
         }
@@ -172,7 +175,7 @@ impl Gate {
         if costs.depth > self.limits.depth {
             return Err(refusal::over("document", "fields deep", costs.depth, self.limits.depth, "GATEWAY_MAX_DEPTH"));
         }
-        Ok(Arc::new(Document { typed, costs, plans: plan::Plans::default() }))
+        Ok(Arc::new(Document { typed, costs, never_null, plans: plan::Plans::default() }))
     }
 
     /// Makes a request of an operation: its variables are coerced, and its cost with them is held against the bound.
@@ -182,6 +185,11 @@ impl Gate {
     pub(super) fn admit(&self, selected: &Selected, given: Map<String, Value>) -> Result<Admitted, Refused> {
         let Selected { document, operation } = selected;
         let variables = coerce::coerce(&self.schema, operation, given).map_err(|wrong| refusal::variable(&wrong))?;
+        let is_null = |name: &Name| variables.get(name.as_str()).is_some_and(Value::is_null);
+        let never_null = document.never_null.iter().filter(|(of, _)| *of == operation.name);
+        if let Some((_, name)) = never_null.into_iter().find(|(_, name)| is_null(name)) {
+            return Err(refusal::variable(&WrongVariable::null(name)));
+        }
         let cost = match document.costs.of_operation(operation) {
             Cost::Known(cost) => cost,
             Cost::ByVariables => cost::with_variables(&document.typed, operation, &variables),

@@ -41,7 +41,7 @@ pub(super) fn over(what: &str, unit: &str, found: u64, bound: u64, setting: &str
 
 /// The parser stopped here, so that it is not known how much deeper it goes.
 pub(super) fn nested(bound: usize) -> Refused {
-    one(limit_error("document", "levels of nesting, or more", bound as u64 + 1, bound as u64, None))
+    one(limit_error("document", "or more levels of nesting", bound as u64 + 1, bound as u64, None))
 }
 
 fn each(code: &str, errors: &DiagnosticList) -> Refused {

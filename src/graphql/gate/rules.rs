@@ -6,6 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::{coerce, secrets};
+use crate::graphql::scalars;
 use apollo_compiler::{
     ExecutableDocument, Name, Node, Schema,
     ast::{Argument, Directive, InputValueDefinition, Type, Value, VariableDefinition},
@@ -22,9 +24,17 @@ pub(super) struct Broken {
     pub at: Option<SourceSpan>,
 }
 
-/// Every break of these rules in a document that the library takes for valid.
-pub(super) fn check(schema: &Schema, document: &ExecutableDocument) -> Vec<Broken> {
-    Reader::read(schema, document).broken
+/// Variables that may be null by their type, and stand where null may not: only a value in its place, given or by
+/// default, makes the operation run (GraphQL, section 6.4.1). By operation.
+pub(super) type NeverNull = Vec<(Option<Name>, Name)>;
+
+/// What the rules say of a document that the library takes for valid.
+///
+/// # Errors
+/// Every break of them.
+pub(super) fn check(schema: &Schema, document: &ExecutableDocument) -> Result<NeverNull, Vec<Broken>> {
+    let reader = Reader::read(schema, document);
+    if reader.broken.is_empty() { Ok(reader.never_null) } else { Err(reader.broken) }
 }
 
 /// Whether all that the library has found is found by mistake, so that [`check`] alone decides.
@@ -49,6 +59,9 @@ struct Reader<'a> {
     broken: Vec<Broken>,
     /// Where values stand that are a part of a custom scalar's value.
     within_scalars: HashSet<SourceSpan>,
+    never_null: NeverNull,
+    /// Of the operation that is read.
+    name: Option<Name>,
 }
 
 /// What a place asks of the value that stands there.
@@ -62,8 +75,16 @@ struct Place<'a> {
 
 impl<'a> Reader<'a> {
     fn read(schema: &'a Schema, document: &'a ExecutableDocument) -> Self {
-        let mut reader = Self { schema, document, broken: Vec::new(), within_scalars: HashSet::new() };
+        let mut reader = Self {
+            schema,
+            document,
+            broken: Vec::new(),
+            within_scalars: HashSet::new(),
+            never_null: Vec::new(),
+            name: None,
+        };
         for operation in document.operations.iter() {
+            reader.name.clone_from(&operation.name);
             reader.operation(operation);
         }
         reader
@@ -165,6 +186,7 @@ impl<'a> Reader<'a> {
                 }
                 _ => {}
             }
+            self.scalar(value, place.ty.inner_named_type());
         }
         match &**value {
             Value::Variable(name) => {
@@ -203,6 +225,16 @@ impl<'a> Reader<'a> {
             | Value::Float(_)
             | Value::Int(_)
             | Value::Boolean(_) => {}
+        }
+    }
+
+    /// A literal of a scalar of ours (GraphQL, section 5.6.1). Secrets have a rule of their own.
+    fn scalar(&mut self, value: &Node<Value>, name: &Name) {
+        if value.is_null() || matches!(**value, Value::Variable(_)) || name == secrets::SECRET {
+            return;
+        }
+        if let Err(problem) = scalars::check(name, &coerce::literal(value)) {
+            self.broken.push(Broken { message: format!("{name}: {problem}"), at: value.location() });
         }
     }
 
@@ -245,6 +277,7 @@ impl<'a> Reader<'a> {
         let default = variable.default_value.as_ref().is_some_and(|default| !default.is_null());
         if needed.is_non_null() && !variable.ty.is_non_null() && (default || place.has_default) {
             needed = needed.nullable();
+            self.never_null.push((self.name.clone(), variable.name.clone()));
         }
         if place.one_of && !variable.ty.is_non_null() {
             let message = format!("the variable `${}` must not be nullable where it stands", variable.name);

@@ -7,7 +7,7 @@ use apollo_compiler::{
     executable::{Selection, SelectionSet},
 };
 
-const SECRET: &str = "Secret";
+pub(super) const SECRET: &str = "Secret";
 
 /// Where a secret stands as a literal: the name of the argument or variable.
 pub(super) fn find_literal(schema: &Schema, document: &ExecutableDocument) -> Option<String> {

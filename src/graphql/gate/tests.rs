@@ -9,6 +9,7 @@ const SCHEMA: &str = "
     directive @oneOf on INPUT_OBJECT
     scalar Secret
     scalar Long
+    scalar JSON
     enum Color { RED GREEN }
     input Pair { name: String value: Secret }
     input Outer { pairs: [Pair!] note: String color: Color = RED deep: Outer ids: [ID!] n: Int! = 1 }
@@ -20,7 +21,7 @@ const SCHEMA: &str = "
     type ThingConnection { nodes: [Thing!]! total: Int! }
     type Query {
         a(s: Secret): Thing
-        o(input: Outer, either: Either, n: Int, list: [Int!], long: Long): Thing
+        o(input: Outer, either: Either, n: Int, list: [Int!], long: Long, json: JSON!= 1): Thing
         any: Any
         things(first: Int, last: Int): ThingConnection!
         nodes(ids: [ID!]!): [Thing]!
@@ -56,9 +57,18 @@ fn what_is_no_document_is_told_with_its_place() {
     let refused = gate().check("{\n  a(").err().expect("refused");
     assert_eq!(code(&refused), "GRAPHQL_PARSE_FAILED");
     assert_eq!(refused[0].locations[0].line, 2, "{refused:?}");
-    for document in
-        ["", "{", "{ a }}", "{ a(s: \"x) }", "query { }", "\u{0}", "{ a @ }", "fragment on on Query { a { id } }"]
-    {
+    for document in [
+        "{ a(s) { id } }",
+        "{ o(input: {n}) { id } }",
+        "",
+        "{",
+        "{ a }}",
+        "{ a(s: \"x) }",
+        "query { }",
+        "\u{0}",
+        "{ a @ }",
+        "fragment on on Query { a { id } }",
+    ] {
         assert_eq!(verdict(document), Err("GRAPHQL_PARSE_FAILED".into()), "{document:?}");
     }
 }
@@ -78,6 +88,10 @@ fn rules_that_the_library_misses_are_kept() {
         "query($p: Pair) { o(input: {pairs: [$p]}) { id } }",
         "query($e: Either = {a: \"x\", b: 1}) { o(either: $e) { id } }",
         "query($o: Outer = {note: \"a\", note: \"b\"}) { o(input: $o) { id } }",
+        "{ o(long: 1.5) { id } }",
+        "query($x: Long = \"1\") { o(long: $x) { id } }",
+        "{ o(json: [$x]) { id } }",
+        "{ o(json: {a: {b: 1, b: 1}}) { id } }",
     ] {
         assert_eq!(verdict(document), Err("GRAPHQL_VALIDATION_FAILED".into()), "{document}");
     }
@@ -87,6 +101,9 @@ fn rules_that_the_library_misses_are_kept() {
         "query($n: Int) { o(input: {n: $n}) { id } }",
         "query($n: [Int!]) { o(list: $n) { id } }",
         "{ o(either: {b: 1}) { id } }",
+        "query($s: String) { o(json: [$s, null, {a: [$s]}]) { id } }",
+        "{ ..., f } fragment f on Query { a { id } }",
+        "subscription { s { id } s { things { id } } }",
     ] {
         // A variable without a value may still be missing; the document is right.
         assert!(gate().check(document).is_ok(), "{document}");
@@ -218,6 +235,9 @@ fn variables_are_coerced_and_faults_are_told_by_path() {
         assert!(message.starts_with(place), "{variables}: {message}");
         assert!(variables["o"].get("hunter2").is_some() || !message.contains("hunter2"), "{message}");
     }
+    let null = through(&gate, "query($n: Int) { o(input: {n: $n}) { id } }", &json!({"n": null})).err();
+    assert_eq!(null.map(|refused| code(&refused)).as_deref(), Some("BAD_USER_INPUT"));
+    assert!(through(&gate, "query($n: Int) { o(input: {n: $n}) { id } }", &json!({})).is_ok());
     let missing = through(&gate, "mutation($o: Outer!) { m(input: $o) { id } }", &json!({}));
     assert_eq!(
         missing.err().map(|refused| refused[0].message.clone()).as_deref(),
