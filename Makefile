@@ -53,8 +53,8 @@ fmt: ## Formats the Rust code
 	cargo fmt
 
 .PHONY: bench
-bench: ## What the claims about performance rest on
-	cargo bench --locked
+bench: benches/mercurius/node_modules/.package-lock.json ## What the claims about performance rest on; one subject by ARGS=list
+	cargo bench --locked -- $(ARGS)
 
 FUZZ_SECONDS ?= 600
 .PHONY: fuzz

@@ -1,240 +1,145 @@
-//! What a list of 20 connections costs over HTTP, against the same rows read straight from the database in
-//! the same process; and what a start costs. `make bench` runs it; it prints ratios and bounds, and fails
-//! where a bound of this machine-independent kind (start, memory) is passed.
-
-#![expect(clippy::disallowed_methods, reason = "a bench measures real time, as a client of the gateway")]
+//! What the list of 20 connections with 10 fields costs on SQLite: CPU time of the serving process for each request, of
+//! a known document, against the same bytes from bare axum, against mercurius with graphql-jit that serves the same
+//! list from memory, and against the readings of the database that a request makes.
 
 use std::{
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
+    path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use chrono::{TimeZone as _, Utc};
 use integrations_gateway::{
+    app::SystemEntropy,
     domain::{
-        activity::{ActivityAction, ActivityOutcome},
-        clock::Entropy,
-        connector::AuthFlow,
-        id::{OperatorId, SiteId},
         page::PageRequest,
         query::{ConnectionFilter, ConnectionOrderField, Order, OrderDirection},
-        test_report::{TestOutcome, TestProof, TestReport},
     },
-    store::{self, DatabaseSettings, Db, NewActivity, SealedCredential, connection::NewConnection},
+    store::{self, DatabaseSettings, Db},
 };
 
-const ROWS: usize = 20;
-const ROUNDS: u32 = 3_000;
-const QUERY: &str = "{ connections(first: 20) { nodes { id databaseId displayName state authFlow vendorAccountId scopesGranted lastDeliveryAt createdAt updatedAt } } }";
+use super::harness::{self, Client, Gateway, Process, ROWS, Setup, micros, site};
 
-/// The bounds of the project: start to ready, and resident memory after it.
-const READY_MAX: Duration = Duration::from_millis(100);
-const RESIDENT_MAX_KIB: u64 = 25 * 1024;
+pub const DOCUMENT: &str = "{ connections(first: 20) { nodes { id databaseId displayName state authFlow vendorAccountId scopesGranted lastDeliveryAt createdAt updatedAt } } }";
 
-struct Counter(std::sync::atomic::AtomicU64);
+/// The first argument with which this program is the bare server.
+pub const SERVE_BYTES: &str = "serve-bytes";
 
-impl Entropy for Counter {
-    fn fill(&self, buffer: &mut [u8]) {
-        for chunk in buffer.chunks_mut(8) {
-            let n = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_be_bytes();
-            chunk.copy_from_slice(&n[..chunk.len()]);
-        }
-    }
-}
+/// What GraphQL may cost of what it costs there.
+const OF_MERCURIUS: f64 = 0.6;
+/// What a whole request may cost: so many times its readings of the database, and so much besides.
+const OF_READINGS: f64 = 1.5;
+const BESIDES_MICROS: f64 = 40.0;
 
-/// A gateway in a process of its own.
-struct Gateway {
-    child: Child,
-    url: String,
-    ready_after: Duration,
-}
+const TURNS: u32 = 6;
+const CONNECTIONS: u32 = 4;
+const TIMES: u32 = 1_000;
 
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // Already gone is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Gateway {
-    fn start(directory: &Path) -> Self {
-        let started = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_integrations-gateway"))
-            .args(["serve", "--dev"])
-            .env_clear()
-            .env("DATABASE_URL", format!("sqlite:{}", directory.join("gateway.db").display()))
-            .env("GATEWAY_LISTEN", "127.0.0.1:0")
-            .env("GATEWAY_LOG", "warn")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("the address");
-        let url = line.trim().strip_prefix("listening on ").expect("the address").to_owned();
-        let address = url.trim_start_matches("http://").to_owned();
-        let head = http(&address, "GET /readyz HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n");
-        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        Self { child, url, ready_after: started.elapsed() }
-    }
-
-    fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("procfs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-        line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
-    }
-
-    /// User and system time so far. The unit of `/proc/PID/stat` is 10 ms on every Linux that Rust supports.
-    fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("procfs");
-        let after_name = stat.rsplit(')').next().expect("fields");
-        let ticks: u64 =
-            after_name.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().expect("a number")).sum();
-        Duration::from_millis(ticks * 10)
-    }
-}
-
-fn http(address: &str, request: &str) -> String {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(address).expect("a connection");
-    stream.write_all(request.as_bytes()).expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
-}
-
-async fn fill(db: &Db, site: SiteId) {
-    let now = Utc.with_ymd_and_hms(2030, 1, 1, 0, 0, 0).single().expect("a date");
-    for n in 0..ROWS {
-        let new = NewConnection {
-            connector_slug: "webhook_generic".into(),
-            connector_name: "Outbound webhook".into(),
-            display_name: format!("Connection {n}"),
-            auth_flow: AuthFlow::SignedToken,
-            vendor_account_id: Some(format!("account-{n}")),
-            vendor_account_name: None,
-            scopes_granted: vec!["read".into(), "write".into()],
-            configuration: vec![("url".into(), "https://example.com/".into())],
-            destination_label: Some("POST /".into()),
-            ordered_delivery: false,
-            expires_at: None,
-            test: TestReport {
-                outcome: TestOutcome::Connected,
-                proof: TestProof::Reachable,
-                vendor_account_id: None,
-                vendor_account_name: None,
-                missing_scopes: Vec::new(),
-                vendor_error_code: None,
-                detail: None,
-                latency_ms: 1,
-                tested_at: now,
-            },
-            operator: OperatorId(1),
-            consume_offer: None,
-        };
-        let seal =
-            Box::new(|_| Ok(vec![SealedCredential { name: "fields".into(), key_version: 1, blob: vec![0; 64] }]));
-        let activity = NewActivity {
-            action: ActivityAction::ConnectionCreated,
-            actor: None,
-            connection: None,
-            outcome: ActivityOutcome::Succeeded,
-            detail: None,
-        };
-        store::connection::insert(db, site, now, new, seal, activity).await.expect("a row");
-    }
-}
-
-#[tokio::main]
-async fn main() {
+pub fn run() -> bool {
     let directory = tempfile::tempdir().expect("a directory");
-    let gateway = Gateway::start(directory.path());
-    let resident = gateway.resident_kib();
-    println!(
-        "start to ready, empty SQLite file: {:.1} ms (bound {} ms)",
-        millis(gateway.ready_after),
-        READY_MAX.as_millis()
-    );
-    println!("resident memory after it: {:.1} MB (bound {} MB)", resident_mb(resident), RESIDENT_MAX_KIB / 1024);
+    let setup = Setup::on_sqlite(directory.path());
+    let gateway = Gateway::start(&setup);
+    // The first request makes the site.
+    gateway.ask("{ viewer { __typename } }");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let database = runtime.block_on(async {
+        let db = open(setup.database_url()).await;
+        harness::fill(&db).await;
+        db
+    });
+    let answer = gateway.ask(DOCUMENT);
+    assert_eq!(answer["data"]["connections"]["nodes"].as_array().map(Vec::len), Some(ROWS), "{answer}");
+    let file = directory.path().join("answer.json");
+    std::fs::write(&file, answer.to_string()).expect("a file");
 
-    let token = token(directory.path());
-    // Whoever comes second finds it installed, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let url = format!("{}/graphql", gateway.url);
-    let body = serde_json::json!({ "query": QUERY }).to_string();
-    let call =
-        || client.post(&url).bearer_auth(&token).header("content-type", "application/json").body(body.clone()).send();
-    // The first call makes the site; the rows come after it.
-    call().await.expect("an answer");
-    let settings = DatabaseSettings {
-        url: format!("sqlite:{}", directory.path().join("gateway.db").display()),
-        pool: 4,
-        ca_pem: None,
+    let bytes = Process::start(Command::new(std::env::current_exe().expect("a path")).arg(SERVE_BYTES).arg(&file));
+    let Some(mercurius) = mercurius(&file) else {
+        println!("left out: benches/mercurius is not installed (npm ci)");
+        return true;
     };
-    let db = Db::open(&settings, Arc::new(Counter(0.into()))).await.expect("the database");
-    let site = SiteId::from_claimed_row(1);
-    fill(&db, site).await;
+    let same = Client::connect(&mercurius.address).send(&gateway.request(DOCUMENT)).body.to_vec();
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&same).expect("JSON"), answer);
 
-    let answer = call().await.expect("an answer").text().await.expect("a body");
-    let nodes =
-        serde_json::from_str::<serde_json::Value>(&answer).expect("JSON")["data"]["connections"]["nodes"].clone();
-    assert_eq!(nodes.as_array().map(Vec::len), Some(ROWS), "{answer}");
-
-    let (filter, order) = (
-        ConnectionFilter::default(),
-        Order { field: ConnectionOrderField::CreatedAt, direction: OrderDirection::Desc },
-    );
-    let page = PageRequest { size: 20, ..PageRequest::default() };
-    let mut best_http = f64::MAX;
-    let mut best_rows = f64::MAX;
-    let mut cpu = Duration::ZERO;
-    // In turns, so that whatever else the machine does hits both.
-    for _ in 0..5 {
-        let started = Instant::now();
-        for _ in 0..ROUNDS / 5 {
-            let page = store::connection::list(&db, site, &filter, order, &page).await.expect("rows");
-            assert_eq!(page.rows.len(), ROWS);
-        }
-        best_rows = best_rows.min(micros(started.elapsed()) / f64::from(ROUNDS / 5));
-        let (started, cpu_before) = (Instant::now(), gateway.cpu());
-        for _ in 0..ROUNDS / 5 {
-            let answer = call().await.expect("an answer").bytes().await.expect("a body");
-            assert!(answer.len() > 1_000);
-        }
-        best_http = best_http.min(micros(started.elapsed()) / f64::from(ROUNDS / 5));
-        cpu += gateway.cpu().saturating_sub(cpu_before);
+    let request = gateway.request(DOCUMENT);
+    let served = |process: &Process, times: u32| {
+        let before = process.cpu();
+        harness::load(&process.address, &request, CONNECTIONS, times);
+        process.cpu() - before
+    };
+    for process in [&gateway.process, &bytes, &mercurius] {
+        served(process, TIMES);
     }
-    println!("list of {ROWS} connections, rows straight from the database: {best_rows:.0} µs");
-    println!("the same over HTTP, client included: {best_http:.0} µs, ratio {:.2}", best_http / best_rows);
-    println!("CPU time of the gateway per request: {:.0} µs", micros(cpu) / f64::from(ROUNDS));
-
-    assert!(gateway.ready_after <= READY_MAX, "the start is too slow");
-    assert!(resident <= RESIDENT_MAX_KIB, "the process is too large");
+    let [mut whole, mut bare, mut theirs, mut readings] = [Duration::ZERO; 4];
+    // In turns, so that whatever else the machine does hits all.
+    for _ in 0..TURNS {
+        whole += served(&gateway.process, TIMES);
+        bare += served(&bytes, TIMES);
+        theirs += served(&mercurius, TIMES);
+        let before = harness::cpu_of_this_process();
+        runtime.block_on(read(&database, CONNECTIONS * TIMES));
+        readings += harness::cpu_of_this_process() - before;
+    }
+    let each = |total: Duration| micros(total) / f64::from(TURNS * CONNECTIONS * TIMES);
+    let [whole, bare, theirs, readings] = [whole, bare, theirs, readings].map(each);
+    println!("CPU time for each request, list of {ROWS} connections with 10 fields");
+    println!("bare axum, the same bytes: {bare:.1} µs; the gateway: {whole:.1} µs; ratio {:.2}", whole / bare);
+    harness::at_most(
+        "GraphQL without its readings",
+        whole - readings,
+        ("mercurius from memory", theirs),
+        OF_MERCURIUS,
+        "µs",
+    );
+    harness::at_most(
+        "whole request",
+        whole,
+        (&format!("{OF_READINGS} times its readings ({readings:.1} µs) + {BESIDES_MICROS} µs"), {
+            OF_READINGS.mul_add(readings, BESIDES_MICROS)
+        }),
+        1.0,
+        "µs",
+    );
+    true
 }
 
-fn token(directory: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_integrations-gateway"))
-        .args(["token", "--site", "1", "--operator", "1", "--role", "Administrator"])
-        .env_clear()
-        .env("DATABASE_URL", format!("sqlite:{}", directory.join("gateway.db").display()))
-        .output()
-        .expect("a token");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+pub async fn open(url: &str) -> Db {
+    let settings = DatabaseSettings { url: url.into(), pool: 4, ca_pem: None };
+    Db::open(&settings, Arc::new(SystemEntropy)).await.expect("the database")
 }
 
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000.0
+/// The readings that one request of the list makes, so many times.
+async fn read(db: &Db, times: u32) {
+    let filter = ConnectionFilter::default();
+    let order = Order { field: ConnectionOrderField::CreatedAt, direction: OrderDirection::Desc };
+    let page = PageRequest { size: 20, ..PageRequest::default() };
+    for _ in 0..times {
+        store::role::list(db, site()).await.expect("roles");
+        let page = store::connection::list(db, site(), &filter, order, &page).await.expect("rows");
+        assert_eq!(page.rows.len(), ROWS);
+    }
 }
 
-fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000_000.0
+fn mercurius(answer: &Path) -> Option<Process> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("benches/mercurius");
+    if !folder.join("node_modules/.package-lock.json").is_file() {
+        return None;
+    }
+    let server = folder.join("server.mjs");
+    Some(Process::start(Command::new("node").arg(server).arg(root.join("schema.graphql")).arg(answer)))
 }
 
-fn resident_mb(kib: u64) -> f64 {
-    Duration::from_millis(kib * 1_000 / 1_024).as_secs_f64()
+/// Serves the bytes of a file at `/graphql`, with nothing but axum around them.
+pub fn serve_bytes(file: &str) {
+    let bytes = axum::body::Bytes::from(std::fs::read(file).expect("a file"));
+    let handler = move |_: axum::body::Bytes| {
+        let bytes = bytes.clone();
+        async move { ([(http::header::CONTENT_TYPE, "application/json; charset=utf-8")], bytes) }
+    };
+    let router = axum::Router::new().route("/graphql", axum::routing::post(handler));
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        println!("listening on http://{}", listener.local_addr().expect("an address"));
+        axum::serve(listener, router).await.expect("served");
+    });
 }

@@ -57,7 +57,8 @@ exec "$@"
 
 /// A running server, stopped and removed when dropped or when the process ends.
 pub struct Cluster {
-    folder: PathBuf,
+    /// Has the socket, the log (`server.log`) and the data.
+    pub folder: PathBuf,
     supervisor: Child,
     /// Its end is the supervisor's sign to clean up.
     hold: Option<ChildStdin>,
@@ -174,7 +175,7 @@ fn shared() -> &'static Cluster {
 }
 
 /// The folder with the newest server programs of this machine.
-fn server_programs() -> PathBuf {
+pub fn server_programs() -> PathBuf {
     let configured = Command::new("pg_config").arg("--bindir").stderr(Stdio::null()).output();
     let configured = configured.ok().map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end()));
     let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
@@ -191,6 +192,7 @@ fn server_programs() -> PathBuf {
         .expect("the tests need the programs of a PostgreSQL server: install Debian's package postgresql")
 }
 
+#[cfg(test)]
 mod tests {
     use super::*;
 
