@@ -14,6 +14,9 @@ mod start;
 
 use std::process::ExitCode;
 
+/// Its name, and what measures it: false where a bound is broken.
+type Subject = (&'static str, fn() -> bool);
+
 fn main() -> ExitCode {
     // Cargo hands `--bench` over.
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -23,7 +26,7 @@ fn main() -> ExitCode {
         list::serve_bytes(file);
         return ExitCode::SUCCESS;
     }
-    let subjects: [(&str, fn() -> bool); 5] = [
+    let subjects: [Subject; 5] = [
         ("start", start::run),
         ("list", list::run),
         ("postgres", postgres::run),

@@ -89,7 +89,7 @@ fn fitting(kind: fn(usize) -> String, fits: impl Fn(&str) -> bool) -> String {
 
 /// About how many tokens a text has: words and braces.
 fn tokens(text: &str) -> usize {
-    text.matches(|c: char| c == '{' || c == '}' || c == '(' || c == ')' || c == ':').count()
+    text.matches(['{', '}', '(', ')', ':']).count()
         + text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).count()
         + text.matches("...").count()
 }
@@ -123,5 +123,5 @@ fn refuse(gateway: &Gateway, text: &str) -> (f64, String) {
         let why = error["extensions"]["limit"].as_str().or(error["message"].as_str()).unwrap_or_default();
         reason = why.chars().take(60).collect();
     }
-    (micros(gateway.process.cpu() - before) / f64::from(TIMES), reason)
+    (micros(gateway.process.cpu().saturating_sub(before)) / f64::from(TIMES), reason)
 }

@@ -64,7 +64,7 @@ pub fn run() -> bool {
     let served = |process: &Process, times: u32| {
         let before = process.cpu();
         harness::load(&process.address, &request, CONNECTIONS, times);
-        process.cpu() - before
+        process.cpu().saturating_sub(before)
     };
     for process in [&gateway.process, &bytes, &mercurius] {
         served(process, TIMES);
@@ -77,7 +77,7 @@ pub fn run() -> bool {
         theirs += served(&mercurius, TIMES);
         let before = harness::cpu_of_this_process();
         runtime.block_on(read(&database, CONNECTIONS * TIMES));
-        readings += harness::cpu_of_this_process() - before;
+        readings += harness::cpu_of_this_process().saturating_sub(before);
     }
     let each = |total: Duration| micros(total) / f64::from(TURNS * CONNECTIONS * TIMES);
     let [whole, bare, theirs, readings] = [whole, bare, theirs, readings].map(each);

@@ -14,8 +14,10 @@ const EACH_MAX_KB: f64 = 12.0;
 
 pub fn run() -> bool {
     let directory = tempfile::tempdir().expect("a directory");
-    let files = format!("{}:{0}", SOCKETS + 1_000);
-    let raised = Command::new("prlimit").args(["--pid", &this_process().to_string(), "--nofile", &files]).status();
+    let files = SOCKETS + 1_000;
+    let raised = Command::new("prlimit")
+        .args(["--pid", &this_process().to_string(), &format!("--nofile={files}:{files}")])
+        .status();
     if !raised.is_ok_and(|status| status.success()) {
         println!("left out: this system does not let a process open {files} files");
         return true;

@@ -5,5 +5,6 @@ pub mod calls;
 pub mod clock;
 pub mod http;
 pub mod postgres;
+mod postgres_tests;
 pub mod rows;
 pub mod vendor;
