@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::{
     Name, Request, Response, SDLExportOptions, Schema, SchemaBuilder, ServerError, ValidationMode, Value, Variables,
 };
-use async_graphql_value::{RAW_VALUE_TOKEN, indexmap::IndexMap};
+use async_graphql_value::indexmap::IndexMap;
 use futures_util::{StreamExt as _, stream::BoxStream};
 
 use super::{
@@ -57,11 +57,6 @@ fn build() -> SchemaBuilder<Query, Mutation, SubscriptionRoot> {
 #[must_use]
 pub fn sdl() -> String {
     build().finish().sdl_with_options(SDLExportOptions::new().include_specified_by().use_space_ident().indent_width(2))
-}
-
-/// JSON that is written as it is.
-fn raw(json: String) -> Value {
-    Value::Object(IndexMap::from_iter([(Name::new(RAW_VALUE_TOKEN), Value::String(json))]))
 }
 
 impl Api {
@@ -136,14 +131,14 @@ impl Api {
             return refused(Failure::Internal, &scope.acting.caller.request_id);
         }
         let Some(request) = Self::request(ready, scope) else {
-            let fields = shown.unwrap_or_default().into_iter().map(|(key, json)| (Name::new(key), raw(json)));
+            let fields = shown.unwrap_or_default().into_iter().map(|(key, value)| (Name::new(key), value));
             return Response::new(Value::Object(fields.collect()));
         };
         let (keys, request) = request;
         let mut response = mask(self.0.schema.execute(request).await);
         if let (Some(shown), Value::Object(data)) = (shown, &mut response.data) {
             let mut parts: IndexMap<Name, Value> = std::mem::take(data);
-            parts.extend(shown.into_iter().map(|(key, json)| (Name::new(key), raw(json))));
+            parts.extend(shown.into_iter().map(|(key, value)| (Name::new(key), value)));
             *data = keys.iter().filter_map(|key| parts.swap_remove_entry(key.as_str())).collect();
         }
         response
@@ -192,7 +187,7 @@ impl Api {
     }
 
     /// The part of a request that asks for the schema, and whether there is one.
-    fn introspect(&self, ready: &Ready, scope: &SharedScope) -> (Option<Vec<(String, String)>>, bool) {
+    fn introspect(&self, ready: &Ready, scope: &SharedScope) -> (Option<Vec<(String, Value)>>, bool) {
         if !ready.admitted.plan.introspection {
             return (None, false);
         }
@@ -202,7 +197,7 @@ impl Api {
         let asked = |key: &str| ready.admitted.plan.keys.iter().any(|known| known == key);
         let typename = |key: &str| ready.admitted.plan.executable.as_ref().is_some_and(|plan| has_key(plan, key));
         let own =
-            |shown: Vec<(String, String)>| shown.into_iter().filter(|(key, _)| asked(key) && !typename(key)).collect();
+            |shown: Vec<(String, Value)>| shown.into_iter().filter(|(key, _)| asked(key) && !typename(key)).collect();
         (shown.map(own), true)
     }
 }

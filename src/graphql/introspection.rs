@@ -65,14 +65,14 @@ impl Introspector {
         self.mode == Introspection::Off
     }
 
-    /// The fields `__schema` and `__type` of an operation, as JSON by response key. `None` where something broke.
+    /// The fields `__schema` and `__type` of an operation by response key. `None` where something broke.
     pub fn answer(
         &self,
         document: &Valid<ExecutableDocument>,
         operation: &Operation,
         variables: &Map<String, Value>,
         capabilities: Capabilities,
-    ) -> Option<Vec<(String, String)>> {
+    ) -> Option<Vec<(String, async_graphql::Value)>> {
         let shown = match self.mode {
             Introspection::Off => return None,
             Introspection::On => Arc::clone(&self.whole),
@@ -83,7 +83,11 @@ impl Introspector {
         let response = partial_execute(&shown.schema, &shown.implementers, document, operation, &variables);
         let data =
             response.map_err(|error| tracing::error!(error = %error.message(), "introspection broke")).ok()?.data?;
-        data.iter().map(|(key, value)| Some((key.as_str().to_owned(), serde_json::to_string(value).ok()?))).collect()
+        let answered = data.iter().map(|(key, value)| {
+            let json = serde_json::to_value(value).ok()?;
+            Some((key.as_str().to_owned(), async_graphql::Value::from_json(json).ok()?))
+        });
+        answered.collect()
     }
 
     fn part(&self, capabilities: Capabilities) -> Arc<Shown> {

@@ -166,8 +166,10 @@ impl Gateway {
         settings: &Settings,
     ) -> Result<Brought, Failure> {
         let delivery = &claim.delivery;
-        let payload: serde_json::Value =
-            serde_json::from_slice(payload.expose()).map_err(|_| "it is no JSON").or_internal("reading the payload")?;
+        // What cannot be read now never will be: it must not hold up what waits behind it.
+        let Ok(payload) = serde_json::from_slice::<serde_json::Value>(payload.expose()) else {
+            return Ok(Brought::no_call(DeliveryFailure::VendorRejected, "the stored payload is no JSON"));
+        };
         let event = Event {
             event_type: &delivery.event_type,
             event_identifier: &delivery.event_identifier,

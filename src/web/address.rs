@@ -27,19 +27,24 @@ pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Ip
     nearest
 }
 
-/// Every hop, the nearest last; `Forwarded` counts where both are there.
+/// Every hop, the nearest last. `X-Forwarded-For` counts where both are there: it is what most proxies write, and they
+/// pass on a `Forwarded` that the client made up.
 fn forwarded(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    let values =
-        |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|all| all.split(','));
-    if headers.contains_key(header::FORWARDED) {
+    // Hop by hop, so that bytes which are no text spoil their own hop only.
+    let values = |name: header::HeaderName| {
+        let hops = headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        hops.map(|hop| String::from_utf8_lossy(hop).into_owned()).collect::<Vec<_>>()
+    };
+    let usual = header::HeaderName::from_static("x-forwarded-for");
+    if !headers.contains_key(&usual) {
         let node = |element: &str| {
             let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
             let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
             address(node)
         };
-        return values(header::FORWARDED).map(node).collect();
+        return values(header::FORWARDED).iter().map(|element| node(element)).collect();
     }
-    values(header::HeaderName::from_static("x-forwarded-for")).map(address).collect()
+    values(usual).iter().map(|hop| address(hop)).collect()
 }
 
 /// An address with or without a port, brackets or quotes.
@@ -77,5 +82,11 @@ mod tests {
             let peer = peer.parse().expect("an address");
             assert_eq!(client(peer, &headers, &trusted).to_string(), expected, "{peer} with {name}: {value}");
         }
+        // What the client itself put in front of the proxy's word decides nothing.
+        let mut headers = HeaderMap::new();
+        headers.insert("forwarded", "for=9.9.9.9".parse().expect("a header"));
+        headers.insert("x-forwarded-for", header::HeaderValue::from_bytes(b"\xff, 198.51.100.1").expect("a header"));
+        let peer = "10.0.0.1".parse().expect("an address");
+        assert_eq!(client(peer, &headers, &trusted).to_string(), "198.51.100.1");
     }
 }

@@ -149,12 +149,11 @@ fn check_content(headers: &HeaderMap, media: Media) -> Result<(), Box<Response>>
             return unsupported("Send JSON in UTF-8.");
         }
     }
-    match headers.get(header::CONTENT_ENCODING) {
-        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            unsupported("Send the body without a content coding.")
-        }
-        _ => Ok(()),
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return unsupported("Send the body without a content coding.");
     }
+    Ok(())
 }
 
 /// Reads the body, up to its bound and within its time.

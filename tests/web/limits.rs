@@ -175,3 +175,17 @@ async fn a_message_over_the_bound_closes_its_socket() {
     assert_eq!(socket.closed().await.0, 1009);
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_key_of_a_payload_is_special() {
+    let receiver = crate::support::vendor::Vendor::plain().await;
+    let app = TestApp::start().await;
+    let signed = crate::support::calls::connect_webhook(&app, &app.token("Administrator"), &receiver, "/").await;
+    let payload = json!({ "a": 1, "$serde_json::private::RawValue": "not json", "$serde_json::private::Number": "x" });
+    let input = json!({ "input": { "connectionId": signed.connection, "eventType": "a.b", "eventIdentifier": "1", "payload": payload } });
+    let answer = app.graphql(&app.module_token("forms"), crate::support::calls::DISPATCH, input).await;
+    assert_eq!(answer["data"]["dispatchEvent"]["__typename"], "DispatchAccepted", "{answer}");
+    let sent = receiver.wait_for(2).await;
+    assert!(sent[1].body.contains("$serde_json::private::RawValue"), "{}", sent[1].body);
+    app.stop().await;
+}

@@ -312,3 +312,21 @@ async fn a_peer_that_does_not_read_is_cut_off_and_holds_up_nobody() {
     tokio::time::timeout(PATIENCE, app.stop()).await.expect("the deaf socket was cut off");
     drop(deaf);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_pings_and_does_not_read_is_cut_off() {
+    let app = TestApp::start().await;
+    let mut deaf = Socket::ready(&app, "Viewer").await;
+    // Far more than the system's buffers hold: the gateway stops reading once its answers are not taken.
+    let ping = Message::Ping(vec![0; 125].into());
+    let flood = async {
+        for _ in 0..1_000_000 {
+            if deaf.0.feed(ping.clone()).await.is_err() {
+                return;
+            }
+        }
+        panic!("the gateway took every ping");
+    };
+    tokio::time::timeout(PATIENCE, flood).await.expect("the gateway cuts it off");
+    app.stop().await;
+}

@@ -126,7 +126,10 @@ fn coerce_scalar(name: &str, value: Value, path: &str) -> Result<Value, WrongVar
         },
         ("Int", _) => refused("a whole number"),
         ("Float", Value::Number(_)) | ("String" | "ID", Value::String(_)) | ("Boolean", Value::Bool(_)) => Ok(value),
-        ("ID", Value::Number(number)) if whole(number).is_some() => Ok(Value::String(number.to_string())),
+        ("ID", Value::Number(number)) => match whole(number) {
+            Some(whole) => Ok(Value::String(whole.to_string())),
+            None => refused("an id, as it was given out,"),
+        },
         ("Float", _) => refused("a number"),
         ("String", _) => refused("a text"),
         ("Boolean", _) => refused("true or false"),

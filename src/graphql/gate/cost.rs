@@ -21,7 +21,7 @@ const LIST_ASSUMED: u64 = 10;
 /// How many things the lists of introspection hold, by their fields' names; generous for this schema.
 const INTROSPECTION_LISTS: [(&str, u64); 3] = [("types", 100), ("fields", 15), ("directives", 10)];
 /// What a field of introspection costs, as a part of 1.
-const INTROSPECTION_PART: u64 = 100;
+pub(super) const INTROSPECTION_PART: u64 = 100;
 
 /// The cost of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +149,8 @@ impl<'a> Reader<'a> {
     }
 
     fn field(&mut self, field: &'a Field, parent: &str) -> Sum {
-        let introspection = parent.starts_with("__") || field.name.starts_with("__");
+        // `__typename` of a type of our own is answered as its other fields are.
+        let introspection = parent.starts_with("__") || matches!(field.name.as_str(), "__schema" | "__type");
         let own = if introspection { Sum { fields: 0, introspection: 1 } } else { Sum { fields: 1, introspection: 0 } };
         if field.selection_set.selections.is_empty() {
             return own;

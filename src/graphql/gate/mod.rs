@@ -7,6 +7,7 @@
 
 mod coerce;
 mod cost;
+mod expansion;
 mod persisted;
 mod plan;
 mod refusal;
@@ -19,7 +20,7 @@ mod tests;
 use std::sync::Arc;
 
 use apollo_compiler::{
-    ExecutableDocument, Name, Node, Schema, executable::Operation, parser::Parser, validation::Valid,
+    ExecutableDocument, Name, Node, Schema, ast, executable::Operation, parser::Parser, validation::Valid,
 };
 use async_graphql::ServerError;
 use quick_cache::{Weighter, sync::Cache};
@@ -29,6 +30,7 @@ pub use self::persisted::Persisted;
 use self::{
     coerce::WrongVariable,
     cost::{Cost, Costs},
+    expansion::Expansion,
 };
 pub(super) use self::{persisted::PersistedOperations, plan::Plan, refusal::limit_error};
 
@@ -53,13 +55,15 @@ impl Default for DocumentLimits {
 
 /// How deeply selections, lists and objects may be nested in a text: what bounds the parser's stack.
 const NESTING_MAX: usize = 100;
+/// How many fragments may stand below each other, one in the next.
+const CHAIN_MAX: usize = 100;
 /// The most that the cache of documents holds, in bytes as [`Weight`] counts them.
 const CACHE_MAX: u64 = 16 * 1024 * 1024;
 /// How many documents the cache is prepared for.
 const CACHE_ITEMS: usize = 1_000;
 /// What a document takes in memory for each byte of its text, measured generously.
 const BYTES_PER_BYTE: u64 = 40;
-/// What a cached refusal or document takes besides.
+/// What a cached refusal or document takes besides, its plans aside.
 const BYTES_BESIDES: u64 = 4 * 1024;
 
 /// A document that may run, with all that is known of it before its variables are.
@@ -80,7 +84,7 @@ struct Weight;
 
 impl Weighter<Arc<str>, Checked> for Weight {
     fn weight(&self, text: &Arc<str>, _: &Checked) -> u64 {
-        text.len() as u64 * BYTES_PER_BYTE + BYTES_BESIDES
+        text.len() as u64 * BYTES_PER_BYTE + BYTES_BESIDES + plan::kept_bytes(text.len())
     }
 }
 
@@ -160,6 +164,7 @@ impl Gate {
         if let Some(at) = syntax::find_missing_colon(text, NESTING_MAX) {
             return Err(refusal::missing_colon(at));
         }
+        self.check_expansion(&ast)?;
         let typed = match ast.to_executable_validate(&self.schema) {
             Ok(typed) => typed,
             Err(invalid) if rules::are_mistaken(&self.schema, &invalid.partial, &invalid.errors) => {
@@ -175,7 +180,21 @@ impl Gate {
         if costs.depth > self.limits.depth {
             return Err(refusal::over("document", "fields deep", costs.depth, self.limits.depth, "GATEWAY_MAX_DEPTH"));
         }
-        Ok(Arc::new(Document { typed, costs, never_null, plans: plan::Plans::default() }))
+        Ok(Arc::new(Document { typed, costs, never_null, plans: plan::Plans::new(text.len()) }))
+    }
+
+    /// What is certain to cost too much need not be validated.
+    fn check_expansion(&self, ast: &ast::Document) -> Result<(), Refused> {
+        let Expansion { fields, chain } = Expansion::of(ast);
+        if chain > CHAIN_MAX {
+            return Err(refusal::chained(chain, CHAIN_MAX));
+        }
+        // Fields of introspection cost no less than this.
+        let least = fields / cost::INTROSPECTION_PART;
+        if least > self.limits.cost {
+            return Err(refusal::over("operation", "cost", fields, self.limits.cost, "GATEWAY_MAX_COST"));
+        }
+        Ok(())
     }
 
     /// Makes a request of an operation: its variables are coerced, and its cost with them is held against the bound.

@@ -3,7 +3,8 @@
 //! is asked for twice runs once. Introspection is taken out: it has its own executor.
 
 use std::{
-    collections::HashMap,
+    cell::Cell,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -28,6 +29,20 @@ use serde_json::Map;
 
 /// How many plans of one document are kept: as many as its conditions have been decided in ways.
 const PLANS_MAX: usize = 8;
+/// How many fields all kept plans of a document have at most: these, and one more for every four bytes of its text. A
+/// document that becomes large by its fragments is planned anew each time.
+const KEPT_FIELDS: usize = 50;
+/// What a planned field takes in memory, in bytes, measured generously.
+const FIELD_BYTES: u64 = 300;
+
+/// The most that the kept plans of a document take, in bytes: by its text's length.
+pub(super) const fn kept_bytes(text_bytes: usize) -> u64 {
+    kept_fields(text_bytes) as u64 * FIELD_BYTES
+}
+
+const fn kept_fields(text_bytes: usize) -> usize {
+    KEPT_FIELDS + text_bytes / 4
+}
 
 /// What the executors run.
 pub struct Plan {
@@ -37,16 +52,25 @@ pub struct Plan {
     pub executable: Option<Executable>,
     /// Whether the schema is asked for.
     pub introspection: bool,
+    /// How many fields the executor is given.
+    fields: usize,
 }
 
 /// The plans of one document, by operation and by how the conditions in it were decided.
-#[derive(Default)]
-pub(super) struct Plans(Mutex<Vec<(Key, Arc<Plan>)>>);
+pub(super) struct Plans {
+    kept: Mutex<Vec<(Key, Arc<Plan>)>>,
+    fields_max: usize,
+}
 
 type Key = (Option<ApolloName>, Vec<(ApolloName, bool)>);
 type Variables = Map<String, serde_json::Value>;
 
 impl Plans {
+    /// Of a document whose text is so long, in bytes.
+    pub fn new(text_bytes: usize) -> Self {
+        Self { kept: Mutex::default(), fields_max: kept_fields(text_bytes) }
+    }
+
     /// The plan of this operation with these variables, made if need be.
     pub fn get(
         &self,
@@ -61,13 +85,15 @@ impl Plans {
             Some((variable.name.clone(), value))
         });
         let key = (operation.name.clone(), decided.collect());
-        let lock = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let lock = || self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((_, known)) = lock().iter().find(|(known, _)| *known == key) {
             return Arc::clone(known);
         }
-        let plan = Arc::new(Planner { schema, document, variables }.plan(operation));
+        let planner = Planner { schema, document, variables, fields: Cell::new(0) };
+        let plan = Arc::new(planner.plan(operation));
         let mut plans = lock();
-        if plans.len() < PLANS_MAX {
+        let fields: usize = plans.iter().map(|(_, plan)| plan.fields).sum();
+        if plans.len() < PLANS_MAX && fields + plan.fields <= self.fields_max {
             plans.push((key, Arc::clone(&plan)));
         }
         plan
@@ -78,6 +104,8 @@ struct Planner<'a> {
     schema: &'a Schema,
     document: &'a ExecutableDocument,
     variables: &'a Variables,
+    /// How many have been planned.
+    fields: Cell<usize>,
 }
 
 /// Fields by response key, each with all that stands under it, in the order of their first mention.
@@ -87,7 +115,7 @@ impl<'a> Planner<'a> {
     fn plan(&self, operation: &'a Operation) -> Plan {
         let root = operation.object_type();
         let mut collected = Collected::default();
-        self.collect(&operation.selection_set, root, &mut collected);
+        self.collect(&operation.selection_set, root, &mut collected, &mut HashSet::new());
         let keys = collected.keys().map(ToString::to_string).collect();
         let own = |field: &Node<Field>| !matches!(field.name.as_str(), "__schema" | "__type");
         let introspection = collected.values().any(|fields| !own(fields[0]));
@@ -108,11 +136,17 @@ impl<'a> Planner<'a> {
                 fragments: HashMap::new(),
             }
         });
-        Plan { keys, executable, introspection }
+        Plan { keys, executable, introspection, fields: self.fields.get() }
     }
 
-    /// Collects the fields that an object of this type answers.
-    fn collect(&self, set: &'a SelectionSet, object: &ApolloName, into: &mut Collected<'a>) {
+    /// Collects the fields that an object of this type answers, of each fragment once.
+    fn collect(
+        &self,
+        set: &'a SelectionSet,
+        object: &ApolloName,
+        into: &mut Collected<'a>,
+        visited: &mut HashSet<&'a ApolloName>,
+    ) {
         for selection in &set.selections {
             if self.is_left_out(selection) {
                 continue;
@@ -121,14 +155,15 @@ impl<'a> Planner<'a> {
                 Selection::Field(field) => into.entry(field.response_key()).or_default().push(field),
                 Selection::InlineFragment(fragment) => {
                     if fragment.type_condition.as_ref().is_none_or(|condition| self.applies(condition, object)) {
-                        self.collect(&fragment.selection_set, object, into);
+                        self.collect(&fragment.selection_set, object, into, visited);
                     }
                 }
                 Selection::FragmentSpread(spread) => {
-                    if let Some(fragment) = self.document.fragments.get(&spread.fragment_name)
+                    if visited.insert(&spread.fragment_name)
+                        && let Some(fragment) = self.document.fragments.get(&spread.fragment_name)
                         && self.applies(fragment.type_condition(), object)
                     {
-                        self.collect(&fragment.selection_set, object, into);
+                        self.collect(&fragment.selection_set, object, into, visited);
                     }
                 }
             }
@@ -162,6 +197,7 @@ impl<'a> Planner<'a> {
     }
 
     fn field(&self, fields: &[&'a Node<Field>], pos: Pos) -> PlannedField {
+        self.fields.set(self.fields.get() + 1);
         let first = fields[0];
         let arguments = first.arguments.iter().map(|argument| {
             let name = Positioned::new(Name::new(&argument.name), pos);
@@ -187,14 +223,14 @@ impl<'a> Planner<'a> {
             }
             Some(ExtendedType::Union(union)) => union.members.iter().map(|member| &member.name).collect(),
             _ => {
-                let mut collected = Collected::default();
-                sets().for_each(|set| self.collect(set, ty, &mut collected));
+                let (mut collected, mut visited) = (Collected::default(), HashSet::new());
+                sets().for_each(|set| self.collect(set, ty, &mut collected, &mut visited));
                 return self.set(&collected);
             }
         };
         let each = possible.into_iter().filter_map(|object| {
-            let mut collected = Collected::default();
-            sets().for_each(|set| self.collect(set, object, &mut collected));
+            let (mut collected, mut visited) = (Collected::default(), HashSet::new());
+            sets().for_each(|set| self.collect(set, object, &mut collected, &mut visited));
             let pos = self.position(collected.values().next()?[0]);
             let condition = TypeCondition { on: Positioned::new(Name::new(object), pos) };
             let fragment = InlineFragment {

@@ -44,6 +44,11 @@ pub(super) fn nested(bound: usize) -> Refused {
     one(limit_error("document", "or more levels of nesting", bound as u64 + 1, bound as u64, None))
 }
 
+/// Fragments that name each other in a long row.
+pub(super) fn chained(found: usize, bound: usize) -> Refused {
+    one(limit_error("document", "fragments below each other", found as u64, bound as u64, None))
+}
+
 fn each(code: &str, errors: &DiagnosticList) -> Refused {
     let told = errors.iter().take(ERRORS_MAX).map(|diagnostic| {
         let json = diagnostic.to_json();

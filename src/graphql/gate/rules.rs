@@ -187,6 +187,7 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
             self.scalar(value, place.ty.inner_named_type());
+            self.number(value);
         }
         match &**value {
             Value::Variable(name) => {
@@ -241,6 +242,7 @@ impl<'a> Reader<'a> {
     /// A part of a custom scalar's value: of any kind, and with any variable that is defined.
     fn within_scalar(&mut self, value: &'a Node<Value>, variables: &Variables<'a>) {
         self.within_scalars.extend(value.location());
+        self.number(value);
         match &**value {
             Value::Variable(name) if !variables.contains_key(name.as_str()) => {
                 let message = format!("variable `${name}` is not defined");
@@ -251,6 +253,19 @@ impl<'a> Reader<'a> {
                 self.within_object(fields, variables);
             }
             _ => {}
+        }
+    }
+
+    /// A number that a scalar of any value cannot hold would become another.
+    fn number(&mut self, value: &Node<Value>) {
+        let text = match &**value {
+            Value::Int(int) => int.as_str(),
+            Value::Float(float) => float.as_str(),
+            _ => return,
+        };
+        if !text.parse::<f64>().is_ok_and(f64::is_finite) {
+            let message = "the number is too large: at most about 1.8e308 can be said".to_owned();
+            self.broken.push(Broken { message, at: value.location() });
         }
     }
 

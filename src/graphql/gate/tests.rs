@@ -1,5 +1,7 @@
 //! The gate before a small schema, and what it says.
 
+mod plans;
+
 use async_graphql::Value as Answer;
 use serde_json::json;
 
@@ -89,6 +91,7 @@ fn rules_that_the_library_misses_are_kept() {
         "query($e: Either = {a: \"x\", b: 1}) { o(either: $e) { id } }",
         "query($o: Outer = {note: \"a\", note: \"b\"}) { o(input: $o) { id } }",
         "{ o(long: 1.5) { id } }",
+        "{ o(json: {b: [-1e400]}) { id } }",
         "query($x: Long = \"1\") { o(long: $x) { id } }",
         "{ o(json: [$x]) { id } }",
         "{ o(json: {a: {b: 1, b: 1}}) { id } }",
@@ -168,7 +171,8 @@ fn a_cost_counts_rows_and_knows_variables() {
         ("query($i: [ID!]!) { nodes(ids: $i) { id } }", json!({"i": ["a", "b"]}), 1 + 2),
         ("{ a { things { id } } }", json!({}), 1 + 1 + 10),
         ("{ ...f ...f } fragment f on Query { a { id } }", json!({}), 4),
-        ("{ __typename }", json!({}), 0),
+        ("{ __typename }", json!({}), 1),
+        ("{ __schema { types { name } } }", json!({}), 1),
     ] {
         assert_eq!(cost(document, variables), expected, "{document}");
     }
@@ -197,6 +201,21 @@ fn a_chain_of_fragments_is_bounded_too() {
     let document = format!("{{ ...f0 }}{} fragment f400 on Query {{ a {{ id }} }}", fragments.concat());
     let refused = Gate::new(SCHEMA, DocumentLimits::default()).check(&document).err().expect("refused");
     assert_eq!(code(&refused), "LIMIT_EXCEEDED", "{}", refused[0].message);
+    assert!(refused[0].message.contains("401 fragments"), "{}", refused[0].message);
+}
+
+#[test]
+fn a_documents_size_with_its_fragments_in_place_is_known_before_it_is_validated() {
+    let of = |text: &str| {
+        let expansion::Expansion { fields, chain } =
+            expansion::Expansion::of(&Parser::new().parse_ast(text, "document").expect("a document"));
+        (fields, chain)
+    };
+    assert_eq!(of("{ a { id } }"), (2, 0));
+    assert_eq!(of("query A { a } query B { a b ... { c } }"), (3, 0));
+    assert_eq!(of("{ ...f ...f x { ...g } } fragment f on Q { a ...g } fragment g on Q { b c }"), (9, 2));
+    assert_eq!(of("{ ...f } fragment f on Q { a ...g } fragment g on Q { b ...f }"), (2, 2));
+    assert_eq!(of("{ ...missing } fragment unused on Q { a }"), (0, 0));
 }
 
 #[test]
@@ -210,6 +229,7 @@ fn variables_are_coerced_and_faults_are_told_by_path() {
         })
     };
     assert_eq!(coerced(json!({"l": 1, "n": 2.0, "unknown": 1})), Ok(json!({"n": 2, "l": [1]})));
+    assert_eq!(coerced(json!({"o": {"ids": 7.0}})), Ok(json!({"o": {"ids": ["7"]}})));
     assert_eq!(coerced(json!({"o": {"ids": 7, "color": "GREEN"}})), Ok(json!({"o": {"color": "GREEN", "ids": ["7"]}})));
     assert_eq!(
         coerced(json!({"o": null, "x": 9_007_199_254_740_991_i64})),
@@ -243,65 +263,6 @@ fn variables_are_coerced_and_faults_are_told_by_path() {
         missing.err().map(|refused| refused[0].message.clone()).as_deref(),
         Some("$o: is a Outer!, and was not given")
     );
-}
-
-/// The plan as a document again.
-fn planned(document: &str, variables: &Value) -> String {
-    let plan = through(&gate(), document, variables).expect("valid").plan;
-    let executable = plan.executable.as_ref().expect("something to run");
-    executable.operations.iter().map(|(_, operation)| planned_set(&operation.node.selection_set.node)).collect()
-}
-
-fn planned_set(set: &async_graphql::parser::types::SelectionSet) -> String {
-    use async_graphql::parser::types::Selection;
-    let items = set.items.iter().map(|item| match &item.node {
-        Selection::Field(field) => {
-            let below = &field.node.selection_set.node;
-            let below = if below.items.is_empty() { String::new() } else { planned_set(below) };
-            format!("{}{below}", field.node.response_key().node)
-        }
-        Selection::InlineFragment(fragment) => {
-            let on = &fragment.node.type_condition.as_ref().expect("a condition").node.on.node;
-            format!("...{on}{}", planned_set(&fragment.node.selection_set.node))
-        }
-        Selection::FragmentSpread(_) => panic!("a spread is left"),
-    });
-    format!("{{{}}}", items.collect::<Vec<_>>().join(" "))
-}
-
-#[test]
-fn a_plan_has_each_response_key_once() {
-    for (document, expected) in [
-        ("{ any { __typename } }", "{any{...One{__typename} ...Two{__typename}}}"),
-        ("{ things { total } things { total nodes { id } } }", "{things{total nodes{...One{id} ...Two{id}}}}"),
-        (
-            "{ a { id ... on One { one } ...t ... on Thing { id } } } fragment t on Two { two id }",
-            "{a{...One{id one} ...Two{id two}}}",
-        ),
-        (
-            "query($y: Boolean!, $n: Boolean!) { things @include(if: $y) { total @skip(if: $n) } a @skip(if: $y) { id } }",
-            "{things{total}}",
-        ),
-        ("{ x: things { total @include(if: false) t: total } }", "{x{t}}"),
-        ("{ ... { ... on Query { things { total } } } }", "{things{total}}"),
-        ("mutation { m(input: {}) { id } m(input: {}) { ... on One { one } } }", "{m{...One{id one} ...Two{id}}}"),
-        ("{ a { things { ... on Two { two } } } }", "{a{...One{things{...Two{two}}} ...Two{things{...Two{two}}}}}"),
-    ] {
-        assert_eq!(planned(document, &json!({"y": true, "n": false})), expected, "{document}");
-    }
-}
-
-#[test]
-fn introspection_is_taken_out_of_the_plan() {
-    let plan = through(
-        &gate(),
-        "{ s: __schema { queryType { name } } a { id } t: __type(name: \"One\") { name } }",
-        &json!({}),
-    );
-    let plan = plan.expect("valid").plan;
-    assert_eq!((plan.introspection, plan.keys.as_slice()), (true, ["s", "a", "t"].map(str::to_owned).as_slice()));
-    let alone = through(&gate(), "{ __schema { queryType { name } } }", &json!({})).expect("valid").plan;
-    assert!(alone.introspection && alone.executable.is_none());
 }
 
 #[test]
@@ -369,7 +330,7 @@ fn a_subscription_has_one_root_field_with_fragments_in_place() {
         assert_eq!(verdict(document), Err("GRAPHQL_VALIDATION_FAILED".into()), "{document}");
     }
     assert_eq!(
-        planned("subscription { ...f } fragment f on Subscription { s { id } }", &json!({})),
+        plans::planned("subscription { ...f } fragment f on Subscription { s { id } }", &json!({})),
         "{s{...One{id} ...Two{id}}}"
     );
 }

@@ -1,9 +1,10 @@
 //! One socket from its handshake to its close.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use chrono::TimeDelta;
+use futures_util::SinkExt as _;
 use serde_json::{Map, Value, json};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -141,7 +142,9 @@ impl Session {
             Some(Ok(Message::Close(_))) => return Err(End::Closed),
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Binary(_))) => return Err(Close::bad_request("Messages are text").into()),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            // The library has made the answer; unless it is sent now, pings of a peer that does not read pile up.
+            Some(Ok(Message::Ping(_))) => return self.flush().await,
+            Some(Ok(Message::Pong(_))) => return Ok(()),
             Some(Err(error)) => return Err(self.unreadable(&error).into()),
         };
         match ClientMessage::parse(&text)? {
@@ -244,22 +247,33 @@ impl Session {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), End> {
-        match timeout(WRITE_TIMEOUT, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Gone),
-            Err(_) => {
-                tracing::info!("a peer that does not read is cut off");
-                Err(End::Gone)
-            }
-        }
+        read_by_peer(self.socket.send(message)).await
+    }
+
+    /// Sends what the library has made by itself.
+    async fn flush(&mut self) -> Result<(), End> {
+        read_by_peer(self.socket.flush()).await
     }
 
     /// Reads on until the closing handshake is over. It ends a close that the peer began, and makes sure
     /// that the peer sees ours: a connection that is dropped with something unread is reset.
     async fn drain(&mut self) {
-        let over = async { while matches!(self.socket.recv().await, Some(Ok(_))) {} };
+        let over =
+            async { while matches!(self.socket.recv().await, Some(Ok(_))) && self.socket.flush().await.is_ok() {} };
         if timeout(CLOSE_TIMEOUT, over).await.is_err() {
             tracing::debug!("a peer did not answer a close");
+        }
+    }
+}
+
+/// Waits until the peer has taken what is sent, but not for ever.
+async fn read_by_peer(sent: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
+    match timeout(WRITE_TIMEOUT, sent).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Gone),
+        Err(_) => {
+            tracing::info!("a peer that does not read is cut off");
+            Err(End::Gone)
         }
     }
 }
