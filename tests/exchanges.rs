@@ -164,7 +164,7 @@ impl Walk<'_> {
         let values = Values::from_json(&checked.to_json()).expect("values");
         let signing = SigningKeys(self.exchange.signing.iter().map(|key| Secret::from(key.as_str())).collect());
         let message_id = &self.exchange.message_id;
-        call(&CallContext { values: &values, signing: &signing, now: self.exchange.now, message_id })
+        call(&CallContext { values: &values, signing: &signing, grant: None, now: self.exchange.now, message_id })
     }
 
     fn test(&self) {

@@ -90,6 +90,17 @@ impl<'a, 'i> Table<'a, 'i> {
         })
     }
 
+    /// A whole number from 1 up.
+    pub(super) fn number(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Option<u32> {
+        let found = self.get(key)?;
+        let number = found.get_ref().as_integer().and_then(|number| number.as_str().replace('_', "").parse().ok());
+        let number = number.filter(|number| *number > 0);
+        if number.is_none() {
+            faults.add(&found.span(), format!("`{key}` must be a whole number, at least 1"));
+        }
+        number
+    }
+
     /// A word of a closed list.
     pub(super) fn word<T: Copy>(
         &mut self,
@@ -104,6 +115,20 @@ impl<'a, 'i> Table<'a, 'i> {
             faults.add(&found.span, format!("`{key}` cannot be `{}`{hint}", found.value));
         }
         known
+    }
+
+    /// Words of a closed list; one may stand by itself.
+    pub(super) fn words<T: Copy>(&mut self, faults: &mut Faults<'_>, key: &'static str, words: &[(&str, T)]) -> Vec<T> {
+        let mut found = Vec::new();
+        for text in self.texts(faults, key) {
+            let known = words.iter().find(|(word, _)| *word == text.value).map(|(_, meaning)| *meaning);
+            if known.is_none() {
+                let hint = suggestion(&text.value, words.iter().map(|(word, _)| *word));
+                faults.add(&text.span, format!("`{key}` cannot be `{}`{hint}", text.value));
+            }
+            found.extend(known);
+        }
+        found
     }
 
     /// A word of a closed list that must be there.
