@@ -9,6 +9,7 @@ mod exchanges;
 mod guards;
 mod house;
 mod main_job;
+mod manifests;
 mod queries;
 mod schema;
 mod secrets;

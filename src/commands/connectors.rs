@@ -41,6 +41,16 @@ pub(super) fn check(directory: &Path) -> Result<(), Failed> {
     print(&format!("{said}{count} manifests, no fault\n"))
 }
 
+pub(super) fn schema() -> Result<(), Failed> {
+    print(&format!("{:#}\n", connector::manifest_schema()))
+}
+
+pub(super) fn reference(file: &Path) -> Result<(), Failed> {
+    let failed = |problem: String| Failed::Otherwise(format!("{}: {problem}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    print(&connector::manifest_reference(&text).map_err(failed)?)
+}
+
 fn load(sources: Vec<Source>) -> Result<Library, Failed> {
     // What `serve` would refuse where only public destinations may be called is refused here too.
     Library::load(sources, LoadOptions { allow_http: false })

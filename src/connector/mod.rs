@@ -29,6 +29,7 @@ mod placeholders;
 mod reader;
 mod request;
 mod retry_hint;
+mod shape;
 mod sign;
 mod template;
 mod test_run;
@@ -52,6 +53,7 @@ pub use self::{
     payload::{PayloadViolation, VIOLATIONS_MAX, check_payload},
     placeholders::BuildError,
     request::CallContext,
+    shape::{manifest_reference, manifest_schema},
     sign::{SigningKeys, new_signing_secret},
     test_run::{TestFinding, TestRun, TestStep},
     values::{UnreadableValues, Values},

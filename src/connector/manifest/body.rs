@@ -123,7 +123,7 @@ fn json_template(
             read.into_iter().collect::<Option<_>>().map(JsonTemplate::Array)
         }
         DeValue::Table(_) => {
-            let table = reader::table(faults, found, "a body")?;
+            let table = reader::table(faults, found, "a body", None)?;
             let mut members = Vec::new();
             for (key, value) in table.entries() {
                 let (name, own) = marked(&key);

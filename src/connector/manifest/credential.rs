@@ -5,6 +5,7 @@ use super::{
         fault::Faults,
         model::Credential,
         reader::{Table, table},
+        shape::CREDENTIAL,
     },
     call,
     names::{Names, Place},
@@ -45,7 +46,7 @@ pub(super) fn read_all(
         if name.value == call::NO_CREDENTIAL {
             faults.add(&name.span, "`none` stands for no credential");
         }
-        let Some(mut table) = table(faults, value, "a credential") else { continue };
+        let Some(mut table) = table(faults, value, "a credential", Some(&CREDENTIAL)) else { continue };
         let credential = credential(&mut table, faults, names);
         table.finish(faults);
         credentials.extend(credential.map(|credential| (name.value, credential)));

@@ -8,6 +8,7 @@ use super::{
         fault::Faults,
         model::{Derived, DerivedRule, Flow, MailTemplate, Transform},
         reader::{Table, Text, table, text},
+        shape::DERIVED,
         template::{Name, Template},
     },
     check_identifier,
@@ -20,7 +21,7 @@ pub(super) fn read_all(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>, name
     let mut derived = Vec::new();
     for (name, value) in all.entries() {
         check_identifier(faults, &name, "the name of a derived value");
-        let Some(mut table) = table(faults, value, "a derived value") else { continue };
+        let Some(mut table) = table(faults, value, "a derived value", Some(&DERIVED)) else { continue };
         let found = read(&mut table, faults, names, &name);
         table.finish(faults);
         derived.extend(found);

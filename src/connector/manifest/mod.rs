@@ -26,6 +26,7 @@ use super::{
     library::{LoadOptions, Source},
     model::{Base, Call, Connector, Credential, Flow, HintPlace, HintUnit, RetryHint, Step},
     reader::{Table, Text},
+    shape::{MANIFEST, Shape},
 };
 use crate::domain::connector::{AuthFlow, ConnectorFamily};
 
@@ -41,12 +42,13 @@ pub(super) fn read(
     options: LoadOptions,
     providers: &BTreeMap<String, Option<Provider>>,
 ) -> Result<Connector, Vec<Fault>> {
-    parse(source, |root, faults| connector(root, faults, options, providers))
+    parse(source, &MANIFEST, |root, faults| connector(root, faults, options, providers))
 }
 
 /// Parses a file and hands its tables to `read`; what it notes, and what it never asked for, are faults.
 fn parse<T>(
     source: &Source,
+    shape: &'static Shape,
     read: impl FnOnce(&mut Table<'_, '_>, &mut Faults<'_>) -> Option<T>,
 ) -> Result<T, Vec<Fault>> {
     let mut faults = Faults::new(&source.file, &source.text);
@@ -54,7 +56,7 @@ fn parse<T>(
     for error in &errors {
         faults.add(&error.span().unwrap_or_default(), format!("is no TOML: {}", error.message()));
     }
-    let mut root = Table::new(document.get_ref(), 0..0);
+    let mut root = Table::new(document.get_ref(), 0..0, Some(shape));
     let found = read(&mut root, &mut faults);
     root.finish(&mut faults);
     match found {

@@ -10,6 +10,7 @@ use super::{
             Pkce, RefreshKind, RefreshLimit, Revocation, TokenBody, TokenCall, UrlTemplate,
         },
         reader::{Table, Text, table},
+        shape::CAPTURE,
     },
     body::pieces,
     call, check_identifier,
@@ -53,7 +54,7 @@ pub(super) fn captures(oauth: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> (V
     let Some(all) = oauth.table(faults, "captures") else { return (captures, steps) };
     for (name, value) in all.entries() {
         check_identifier(faults, &name, "the name of a captured value");
-        let Some(mut table) = table(faults, value, "a captured value") else { continue };
+        let Some(mut table) = table(faults, value, "a captured value", Some(&CAPTURE)) else { continue };
         let parameter = table.text(faults, "parameter");
         let json = table.text(faults, "json");
         let step = table.text(faults, "step");

@@ -7,6 +7,7 @@ use super::{
         library::{LoadOptions, Source},
         model::{Capture, Flow, OAuth, RetryHint, Rule, Scope, Sunset},
         reader::Table,
+        shape::PROVIDER,
     },
     error_pointers, flow, hosts, identifier,
     names::Names,
@@ -34,7 +35,7 @@ pub(in crate::connector) struct Provider {
 /// # Errors
 /// Everything that is wrong with it, in the order of the text.
 pub(in crate::connector) fn read(source: &Source, options: LoadOptions) -> Result<Provider, Vec<Fault>> {
-    parse(source, |root, faults| provider(root, faults, options))
+    parse(source, &PROVIDER, |root, faults| provider(root, faults, options))
 }
 
 fn provider(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptions) -> Option<Provider> {

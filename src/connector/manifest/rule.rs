@@ -11,6 +11,7 @@ use super::{
         fault::{Faults, suggestion},
         model::{Account, Class, Condition, Matcher, MissingScopes, Rule, Source, Then},
         reader::{self, Table, Text, table, text, wrong_type},
+        shape::{MATCHER, SOURCE},
     },
     call,
     names::{self, Names},
@@ -147,7 +148,7 @@ fn matchers(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>, key: &'static s
 fn matcher(faults: &mut Faults<'_>, found: &Spanned<DeValue<'_>>) -> Option<Matcher> {
     match found.get_ref() {
         DeValue::Table(_) => {
-            let mut table = table(faults, found, "a condition")?;
+            let mut table = table(faults, found, "a condition", Some(&MATCHER))?;
             let matches = table.text(faults, "matches");
             let present = table.any("present");
             table.finish(faults);
@@ -218,7 +219,7 @@ fn sources(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>, key: &'static st
 
 fn source(faults: &mut Faults<'_>, found: &Spanned<DeValue<'_>>, names: &Names<'_>) -> Option<Source> {
     if found.get_ref().is_table() {
-        let mut table = table(faults, found, "a source")?;
+        let mut table = table(faults, found, "a source", Some(&SOURCE))?;
         let json = table.need_text(faults, "json").and_then(|text| pointer(faults, text));
         let regex = table.need_text(faults, "pattern").and_then(|text| pattern(faults, &text, "`pattern`"));
         table.finish(faults);

@@ -1,6 +1,6 @@
 use super::{connector, load, sample, shown};
 
-const RIGHT: &str = r#"version = 1
+pub(super) const RIGHT: &str = r#"version = 1
 slug = "sample"
 display_name = "Sample"
 family = "crm"

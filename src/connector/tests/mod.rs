@@ -9,6 +9,7 @@ mod oauth;
 mod oauth_faults;
 mod oauth_manifest;
 mod placement;
+mod shapes;
 
 use std::sync::Arc;
 
