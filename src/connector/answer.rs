@@ -35,6 +35,11 @@ impl<'a> Read<'a> {
         self.answer.status
     }
 
+    /// Whether its end was not read.
+    pub(super) const fn truncated(&self) -> bool {
+        self.answer.truncated
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<Cow<'a, str>> {
         self.answer.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
     }

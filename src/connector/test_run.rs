@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{
     answer::{self, NAME_MAX, Read},
     grant::Grant,
-    model::{Account, Class, Connector, Flow, Rule, Step, Then},
+    model::{Account, Class, Connector, Flow, Rule, Source, Step, Then},
     placeholders::{BuildError, Placeholders},
     request::{self, CallContext},
 };
@@ -157,16 +157,18 @@ const fn names<'a>(
 
 fn conclude(connector: &Connector, flow: &Flow, step: &Step, read: &Read<'_>, context: &CallContext<'_>) -> Conclusion {
     let rule = read.rule(step.rules.iter().chain(&connector.rules));
+    let unread = unread(step, read).filter(|_| rule.is_none());
     let class = match rule.map(|rule| &rule.then) {
         Some(Then::Next(name)) => return Conclusion::Ask(name.clone()),
         Some(Then::Class(class)) => *class,
+        None if unread.is_some() => Class::Rejected,
         None => answer::usual_class(read.status()),
     };
     let outcome = outcome(class);
     let connected = outcome == TestOutcome::Connected;
     let proof = rule.and_then(|rule| rule.proof).filter(|_| connected).or(step.proof).unwrap_or(flow.proof);
     let names = names(connector, flow, context, context.grant);
-    let take = |of: fn(&Account) -> &Vec<super::model::Source>| {
+    let take = |of: fn(&Account) -> &Vec<Source>| {
         let own = rule.and_then(|rule| read.first(of(&rule.account), &names));
         own.or_else(|| read.first(of(&step.account), &names))
     };
@@ -177,8 +179,22 @@ fn conclude(connector: &Connector, flow: &Flow, step: &Step, read: &Read<'_>, co
         vendor_account_name: if connected { take(|account| &account.name) } else { None },
         missing_scopes: missing_scopes(rule, read),
         vendor_error_code: if connected { None } else { Some(error_code(connector, read)) },
-        detail: detail(connector, rule, class, read),
+        detail: unread.map(str::to_owned).or_else(|| detail(connector, rule, class, read)),
     }))
+}
+
+/// Why a success is none: an account is to be taken from an answer that is no JSON. Whoever answers so is
+/// somebody else.
+fn unread(step: &Step, read: &Read<'_>) -> Option<&'static str> {
+    let due = step.account.id.iter().chain(&step.account.name).any(|source| matches!(source, Source::Json { .. }));
+    if !due || !(200..=299).contains(&read.status()) || read.json().is_some() {
+        return None;
+    }
+    Some(if read.truncated() {
+        "the answer is longer than what is read of one"
+    } else {
+        "the answer is no JSON, as the vendor's would be; is the address right?"
+    })
 }
 
 /// The six outcomes. A credential that the vendor does not know cannot be told from a revoked one.
