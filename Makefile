@@ -69,9 +69,13 @@ audit: ## The dependencies' licences, bans, sources and advisories; some of them
 	cargo deny --locked check $(CHECKS)
 
 .PHONY: schema
-schema: ## Writes schema.graphql anew from the code
+schema: ## Writes schema.graphql, the manifests' JSON Schema and the tables of their reference anew from the code
 	cargo run --locked --quiet -- schema > schema.graphql.new
 	mv schema.graphql.new schema.graphql
+	cargo run --locked --quiet -- connectors schema > schema.new
+	mv schema.new connectors/manifest.schema.json
+	cargo run --locked --quiet -- connectors reference connectors/README.md > schema.new
+	mv schema.new connectors/README.md
 
 .PHONY: setup
 setup: ## Installs what the tests need (as root on Debian), or says what is missing

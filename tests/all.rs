@@ -10,6 +10,7 @@ mod fuzz;
 mod guards;
 mod house;
 mod main_job;
+mod manifests;
 mod queries;
 mod schema;
 mod secrets;

@@ -11,6 +11,8 @@ use crate::support::{
 on_both!(
     wrong_creations_store_nothing,
     a_failed_test_stores_nothing,
+    an_answer_that_cannot_be_read_is_a_failed_test,
+    oauth_is_not_connected_by_fields,
     wrong_arguments_name_their_field,
     ids_of_another_site_are_ids_of_nothing,
     pages_have_bounds,
@@ -86,6 +88,49 @@ async fn a_failed_test_stores_nothing(database: Database) {
     assert_nothing_stored(&app).await;
     let log = app.graphql(&admin, "{ activityLog { nodes { action outcome detail } } }", json!({})).await;
     assert_eq!(log["data"]["activityLog"]["nodes"][0]["outcome"], "REJECTED");
+    app.stop().await;
+}
+
+async fn an_answer_that_cannot_be_read_is_a_failed_test(database: Database) {
+    let vendor = Vendor::tls(&["api.stripe.com"]).await;
+    let app = TestApp::with_vendor(database, &vendor).await;
+    let admin = app.token("Administrator");
+    let fields = json!([{"name": "api_key", "value": "sk_test_planted0secret"}]);
+    let long = json!({"id": "acct_1", "filler": "x".repeat(10_000_000)}).to_string();
+    for (body, reason) in [
+        ("<html>Sign in</html>".to_owned(), "the answer is no JSON"),
+        (String::new(), "the answer is no JSON"),
+        ("[".repeat(200_000), "the answer is no JSON"),
+        (long, "the answer is longer"),
+    ] {
+        vendor.answer(move |_| Reply { body: body.clone(), ..Reply::status(200) });
+        let rejected = app.graphql(&admin, CREATE, creation("stripe", "API_KEY", &fields)).await;
+        let test = &rejected["data"]["createConnection"]["test"];
+        assert_eq!(test["outcome"], "VENDOR_ERROR", "{rejected}");
+        assert!(test["detail"].as_str().is_some_and(|detail| detail.starts_with(reason)), "{rejected}");
+    }
+    assert_nothing_stored(&app).await;
+    app.stop().await;
+}
+
+async fn oauth_is_not_connected_by_fields(database: Database) {
+    let app = TestApp::with_manifest(database, include_str!("manifests/oauth.toml")).await;
+    let admin = app.token("Administrator");
+    let library = "{ connector(slug: \"sample_oauth\") { scopes { id title default sensitive } operations { requiredScopes } authFlows { flow refreshable scopesEditable revocableAtVendor expires fields { name } } } }";
+    let shown = app.graphql(&admin, library, json!({})).await;
+    let expected = json!({
+        "scopes": [{"id": "contacts", "title": "Contacts", "default": true, "sensitive": true}],
+        "operations": [{"requiredScopes": ["contacts"]}],
+        "authFlows": [{"flow": "OAUTH", "refreshable": true, "scopesEditable": true, "revocableAtVendor": false, "expires": true, "fields": [{"name": "region"}]}],
+    });
+    assert_eq!(shown["data"]["connector"], expected, "{shown}");
+    let refused = app
+        .graphql(&admin, CREATE, creation("sample_oauth", "OAUTH", &json!([{"name": "region", "value": "eu"}])))
+        .await;
+    assert_eq!(code(&refused), ("BAD_USER_INPUT", "authFlow"), "{refused}");
+    let message = refused["errors"][0]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("consent at the vendor"), "{message}");
+    assert_nothing_stored(&app).await;
     app.stop().await;
 }
 

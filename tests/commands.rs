@@ -100,12 +100,27 @@ fn connectors_are_listed_and_checked() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/connectors");
     assert!(gateway(directory.path(), &["connectors", "check", shipped], &[]).status.success());
 
+    let stripe = std::fs::read_to_string(format!("{shipped}/stripe.toml")).expect("a manifest");
+    let leaving = stripe.replacen("url = \"/v1/account\"", "url = \"/v1/account\", sunset = \"2000-01-01\"", 1);
+    std::fs::create_dir(directory.path().join("leaving")).expect("a directory");
+    std::fs::write(directory.path().join("leaving/stripe.toml"), &leaving).expect("written");
+    let check = gateway(directory.path(), &["connectors", "check", "leaving"], &[]);
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    let line = leaving.lines().position(|line| line.contains("2000-01-01")).expect("a line") + 1;
+    assert!(check.status.success(), "a sunset is no fault");
+    assert!(said.contains(&format!("leaving/stripe.toml:{line}:")) && said.contains("off on 2000-01-01"), "{said}");
+    assert!(said.ends_with("1 manifests, no fault\n"), "{said}");
+
     let broken = "version = 1\nslug = \"Bad Slug\"\nname = \"Broken\"\nfamily = \"nonsense\"\ndescripton = \"x\"\n";
     std::fs::write(directory.path().join("broken.toml"), broken).expect("written");
     let check = gateway(directory.path(), &["connectors", "check", "."], &[]);
     assert_eq!(check.status.code(), Some(1));
     let said = [String::from_utf8_lossy(&check.stdout), String::from_utf8_lossy(&check.stderr)].concat();
-    for place in ["broken.toml:2:", "broken.toml:4:", "broken.toml:5:"] {
+    for place in [
+        "broken.toml:2:8: `slug` must be lower-case",
+        "broken.toml:4:10: `family` cannot be `nonsense`; known here: google",
+        "broken.toml:5:1: unknown key `descripton`; did you mean `description`?",
+    ] {
         assert!(said.contains(place), "{place} is not there: {said}");
     }
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use integrations_gateway::{
     connector::{
-        CallContext, Connector, Event, Library, LoadOptions, SigningKeys, TestRun, TestStep, Values, Verdict,
+        CallContext, Connector, Event, Grant, Library, LoadOptions, SigningKeys, TestRun, TestStep, Values, Verdict,
         build_delivery, built_in, check_payload, mask, read_delivery,
     },
     domain::{
@@ -30,6 +30,8 @@ struct Exchange {
     fields: BTreeMap<String, String>,
     #[serde(default)]
     signing: Vec<String>,
+    /// Of an OAuth flow.
+    grant: Option<GrantDocument>,
     now: DateTime<Utc>,
     message_id: String,
     /// Of a test: the calls of its steps, in their order.
@@ -42,6 +44,31 @@ struct Exchange {
     request: Option<Request>,
     #[serde(default)]
     answers: Vec<Read>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantDocument {
+    access: String,
+    refresh: Option<String>,
+    #[serde(default)]
+    scopes: Vec<String>,
+    #[serde(default)]
+    captured: BTreeMap<String, String>,
+}
+
+impl GrantDocument {
+    /// The grant, through its sealed form.
+    fn to_grant(&self) -> Grant {
+        let grant = Grant {
+            access: Secret::from(self.access.as_str()),
+            refresh: self.refresh.as_deref().map(Secret::from),
+            scopes: self.scopes.clone(),
+            expires_at: None,
+            captured: self.captured.clone().into_iter().collect(),
+        };
+        Grant::from_json(&grant.to_json()).expect("a grant")
+    }
 }
 
 #[derive(Deserialize)]
@@ -164,7 +191,14 @@ impl Walk<'_> {
         let values = Values::from_json(&checked.to_json()).expect("values");
         let signing = SigningKeys(self.exchange.signing.iter().map(|key| Secret::from(key.as_str())).collect());
         let message_id = &self.exchange.message_id;
-        call(&CallContext { values: &values, signing: &signing, now: self.exchange.now, message_id })
+        let grant = self.exchange.grant.as_ref().map(GrantDocument::to_grant);
+        call(&CallContext {
+            values: &values,
+            signing: &signing,
+            grant: grant.as_ref(),
+            now: self.exchange.now,
+            message_id,
+        })
     }
 
     fn test(&self) {
@@ -221,6 +255,9 @@ impl Walk<'_> {
                 if let Some(value) = self.exchange.fields.get(&secret.name) {
                     assert!(!masked.contains(value), "{}: {} shows", self.place, secret.name);
                 }
+            }
+            if let Some(grant) = context.grant {
+                assert!(!masked.contains(grant.access.expose()), "{}: the access token shows", self.place);
             }
         });
         assert!(!self.exchange.answers.is_empty(), "{}: no answer", self.place);

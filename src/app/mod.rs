@@ -249,11 +249,20 @@ pub fn load_library(config: &Config) -> Result<Library, StartError> {
     })
 }
 
-/// The manifests of a directory, in the order of their names.
+/// The manifests of a directory and the providers in its folder for them, in the order of their names.
 ///
 /// # Errors
 /// Which file or directory cannot be read.
 pub fn read_manifests(directory: &std::path::Path) -> Result<Vec<Source>, String> {
+    let mut sources = read_toml(directory)?;
+    let providers = directory.join(connector::PROVIDERS);
+    if providers.is_dir() {
+        sources.extend(read_toml(&providers)?);
+    }
+    Ok(sources)
+}
+
+fn read_toml(directory: &std::path::Path) -> Result<Vec<Source>, String> {
     let unreadable = |path: &std::path::Path, error| format!("{} cannot be read: {error}", path.display());
     let entries = std::fs::read_dir(directory).map_err(|error| unreadable(directory, error))?;
     let mut paths = Vec::new();

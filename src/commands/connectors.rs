@@ -5,6 +5,7 @@ use std::{fmt::Write as _, path::Path};
 use integrations_gateway::{
     app,
     connector::{self, Library, LoadOptions, Source},
+    domain::clock::Clock as _,
 };
 
 use super::{Failed, print};
@@ -28,9 +29,26 @@ pub(super) fn check(directory: &Path) -> Result<(), Failed> {
     if sources.is_empty() {
         return Err(Failed::Settings(format!("{} holds no manifest (*.toml)", directory.display())));
     }
-    let count = sources.len();
-    load(sources)?;
-    print(&format!("{count} manifests, no fault\n"))
+    let count = sources.iter().filter(|source| !source.is_provider()).count();
+    // The shipped providers serve here as they do at the start.
+    let providers = connector::built_in().into_iter().filter(Source::is_provider);
+    let library = load(providers.chain(sources).collect())?;
+    let mut said = String::new();
+    for sunset in library.sunsets(app::SystemClock.now().date_naive()) {
+        // Writing to a string does not fail.
+        let _ = writeln!(said, "{sunset}");
+    }
+    print(&format!("{said}{count} manifests, no fault\n"))
+}
+
+pub(super) fn schema() -> Result<(), Failed> {
+    print(&format!("{:#}\n", connector::manifest_schema()))
+}
+
+pub(super) fn reference(file: &Path) -> Result<(), Failed> {
+    let failed = |problem: String| Failed::Otherwise(format!("{}: {problem}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    print(&connector::manifest_reference(&text).map_err(failed)?)
 }
 
 fn load(sources: Vec<Source>) -> Result<Library, Failed> {

@@ -65,10 +65,18 @@ enum Connectors {
         #[arg(long, env = "GATEWAY_CONNECTORS_DIR", hide_env_values = true, value_name = "DIR")]
         connectors_dir: Option<PathBuf>,
     },
-    /// Check the manifests of a directory, and tell every fault with its file and line
+    /// Check the manifests of a directory, tell every fault with its place, and warn of calls that vendors switch off
     Check {
         /// The directory
         directory: PathBuf,
+    },
+    /// Print the JSON Schema of manifests, for editors
+    Schema,
+    /// Print the reference of manifests with its tables written anew
+    #[command(hide = true)]
+    Reference {
+        /// The reference
+        file: PathBuf,
     },
 }
 
@@ -107,6 +115,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Migrate { database, log } => serve::migrate(&database, &log),
         Command::Connectors(Connectors::List { connectors_dir }) => connectors::list(connectors_dir.as_deref()),
         Command::Connectors(Connectors::Check { directory }) => connectors::check(&directory),
+        Command::Connectors(Connectors::Schema) => connectors::schema(),
+        Command::Connectors(Connectors::Reference { file }) => connectors::reference(&file),
         Command::Keys(Keys::New) => print(&format!("{}\n", new_master_key(&SystemEntropy).expose())),
         Command::Healthcheck(arguments) => healthcheck::ask(&arguments),
     };

@@ -6,7 +6,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::{
-    model::{Class, Condition, Matcher, Source},
+    model::{Class, Condition, Matcher, MissingScopes, Rule, Source},
     placeholders::{Placeholders, scalar},
 };
 use crate::domain::exchange::Answer;
@@ -17,6 +17,8 @@ pub(super) const NAME_MAX: usize = 200;
 const BODY_MAX: usize = 64 * 1_024;
 /// More missing scopes than any vendor names at once.
 const SCOPES_MAX: usize = 20;
+/// More items of a list than any answer that is looked at has.
+const TEXTS_MAX: usize = 500;
 
 /// An answer that is being read; its JSON is parsed once, where somebody asks for it.
 pub(super) struct Read<'a> {
@@ -31,6 +33,11 @@ impl<'a> Read<'a> {
 
     pub(super) const fn status(&self) -> u16 {
         self.answer.status
+    }
+
+    /// Whether its end was not read.
+    pub(super) const fn truncated(&self) -> bool {
+        self.answer.truncated
     }
 
     pub(super) fn header(&self, name: &str) -> Option<Cow<'a, str>> {
@@ -87,21 +94,45 @@ impl<'a> Read<'a> {
         texts.map(|text| clean(&text, max)).find(|text| !text.is_empty())
     }
 
-    fn text_at(&self, pointer: &str) -> Option<Cow<'_, str>> {
+    pub(super) fn text_at(&self, pointer: &str) -> Option<Cow<'_, str>> {
         self.json()?.pointer(pointer).and_then(scalar)
     }
 
-    /// Every match of the pattern in the text there, each once.
-    pub(super) fn scopes(&self, pointer: &str, pattern: &Regex) -> Vec<String> {
-        let Some(text) = self.text_at(pointer) else { return Vec::new() };
+    /// The permissions that the texts there name, each once.
+    pub(super) fn scopes(&self, missing: &MissingScopes) -> Vec<String> {
         let mut scopes = Vec::new();
-        for found in pattern.captures_iter(&text).filter_map(|groups| groups.get(1).or_else(|| groups.get(0))) {
-            let names = clean(found.as_str(), NAME_MAX);
-            if !names.is_empty() && !scopes.contains(&names) && scopes.len() < SCOPES_MAX {
-                scopes.push(names);
+        let mut add = |found: &str| {
+            let name = clean(found, NAME_MAX);
+            if !name.is_empty() && !scopes.contains(&name) && scopes.len() < SCOPES_MAX {
+                scopes.push(name);
+            }
+        };
+        for text in missing.pointers.iter().flat_map(|pointer| self.texts_at(pointer)) {
+            match &missing.pattern {
+                None => add(&text),
+                Some(pattern) => {
+                    let groups = pattern.captures_iter(&text);
+                    groups
+                        .filter_map(|groups| groups.get(1).or_else(|| groups.get(0)))
+                        .for_each(|found| add(found.as_str()));
+                }
             }
         }
         scopes
+    }
+
+    /// The single value there, or those of a list.
+    pub(super) fn texts_at(&self, pointer: &str) -> Vec<Cow<'_, str>> {
+        match self.json().and_then(|json| json.pointer(pointer)) {
+            Some(Value::Array(items)) => items.iter().take(TEXTS_MAX).filter_map(scalar).collect(),
+            Some(value) => scalar(value).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// The first rule that fits.
+    pub(super) fn rule<'r>(&self, rules: impl IntoIterator<Item = &'r Rule>) -> Option<&'r Rule> {
+        rules.into_iter().find(|rule| self.fits(&rule.when))
     }
 
     /// The start of the body, if it is text.
@@ -129,7 +160,7 @@ impl Matcher {
 }
 
 /// The first group of the pattern, or its whole match where it has none.
-fn captured<'t>(pattern: &Regex, text: &'t str) -> Option<&'t str> {
+pub(super) fn captured<'t>(pattern: &Regex, text: &'t str) -> Option<&'t str> {
     let groups = pattern.captures(text)?;
     groups.get(1).or_else(|| groups.get(0)).map(|found| found.as_str())
 }
@@ -212,7 +243,16 @@ mod tests {
     #[test]
     fn scopes_are_named_once() {
         let answer = answer(403, "application/json", br#"{"m": "needs 'a_b' and 'c', or 'a_b'"}"#);
-        let pattern = Regex::new("'([a-z_]+)'").unwrap();
-        assert_eq!(Read::new(&answer).scopes("/m", &pattern), ["a_b", "c"]);
+        let pattern = Some(Regex::new("'([a-z_]+)'").unwrap());
+        let missing = MissingScopes { pointers: vec!["/m".to_owned()], pattern };
+        assert_eq!(Read::new(&answer).scopes(&missing), ["a_b", "c"]);
+    }
+
+    #[test]
+    fn scopes_may_be_a_list() {
+        let answer = answer(403, "application/json", br#"{"a": ["x.read", 7, null, "x.read"], "b": "y"}"#);
+        let missing =
+            MissingScopes { pointers: vec!["/a".to_owned(), "/b".to_owned(), "/c".to_owned()], pattern: None };
+        assert_eq!(Read::new(&answer).scopes(&missing), ["x.read", "7", "y"]);
     }
 }

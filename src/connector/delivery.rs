@@ -81,6 +81,9 @@ pub fn build_delivery(
         message_id: context.message_id,
         now: context.now,
         credential: None,
+        grant: context.grant,
+        client: None,
+        hosts: &connector.hosts,
     };
     request::build(&operation.call, &names, context)
 }
@@ -113,7 +116,7 @@ pub fn read_delivery(
 }
 
 fn verdict(connector: &Connector, operation: &Operation, read: &Read<'_>, now: DateTime<Utc>) -> Verdict {
-    let rule = operation.rules.iter().chain(&connector.rules).find(|rule| read.fits(&rule.when));
+    let rule = read.rule(operation.rules.iter().chain(&connector.rules));
     let class = match rule.map(|rule| &rule.then) {
         Some(Then::Class(class)) => *class,
         // Only a test has steps; the manifest's checks keep this rule out of an operation.
@@ -123,7 +126,7 @@ fn verdict(connector: &Connector, operation: &Operation, read: &Read<'_>, now: D
     let reason = || {
         rule.and_then(|rule| rule.detail.clone()).unwrap_or_else(|| format!("the vendor answered {}", read.status()))
     };
-    let after = || retry_hint::after(&connector.retry_hints, read, now);
+    let after = || retry_hint::wait(&connector.retry_hints, rule, read, now);
     match class {
         Class::Success => Verdict::Done,
         Class::Expired => Verdict::Reauthorize { failure: DeliveryFailure::CredentialExpired, reason: reason() },

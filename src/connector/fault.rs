@@ -2,6 +2,10 @@
 
 use std::{fmt, ops::Range};
 
+use chrono::NaiveDate;
+
+use super::model::Sunset;
+
 /// One thing wrong with a manifest. Displays as `file:line:column: message`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
@@ -28,15 +32,32 @@ pub(super) struct Faults<'a> {
     file: &'a str,
     text: &'a str,
     list: Vec<Fault>,
+    sunsets: Vec<Sunset>,
 }
 
 impl<'a> Faults<'a> {
     pub(super) fn new(file: &'a str, text: &'a str) -> Self {
-        Self { file, text, list: Vec::new() }
+        Self { file, text, list: Vec::new(), sunsets: Vec::new() }
     }
 
     /// Notes a fault at the start of this place.
     pub(super) fn add(&mut self, span: &Span, message: impl Into<String>) {
+        let fault = self.at(span, message);
+        self.list.push(fault);
+    }
+
+    /// Notes what will be switched off on this day, which is no fault.
+    pub(super) fn sunset(&mut self, span: &Span, date: NaiveDate) {
+        let notice = self.at(span, format!("the vendor switches this call off on {date}"));
+        self.sunsets.push(Sunset { date, notice });
+    }
+
+    /// What will be switched off.
+    pub(super) fn take_sunsets(&mut self) -> Vec<Sunset> {
+        std::mem::take(&mut self.sunsets)
+    }
+
+    fn at(&self, span: &Span, message: impl Into<String>) -> Fault {
         let mut start = span.start.min(self.text.len());
         while !self.text.is_char_boundary(start) {
             start -= 1;
@@ -44,7 +65,7 @@ impl<'a> Faults<'a> {
         let before = &self.text[..start];
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        self.list.push(Fault { file: self.file.to_owned(), line, column, message: message.into() });
+        Fault { file: self.file.to_owned(), line, column, message: message.into() }
     }
 
     pub(super) fn is_empty(&self) -> bool {

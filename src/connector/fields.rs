@@ -7,6 +7,8 @@ use url::Url;
 
 use super::{
     fault::suggestion,
+    grant::Grant,
+    hosts::Hosts,
     model::{Address, Connector, DerivedRule, Field, FieldKind, Flow},
     placeholders::{Placeholders, shown},
     template::Name,
@@ -99,15 +101,26 @@ impl Flow {
     /// Where the connection delivers, in a few words for a list; `None` where the manifest has none.
     /// Never a credential or a query.
     #[must_use]
-    pub fn destination_label(&self, _connector: &Connector, values: &Values) -> Option<String> {
-        let label = self.of_connection(values).render(self.destination.as_ref()?).ok()??;
+    pub fn destination_label(&self, _connector: &Connector, values: &Values, grant: Option<&Grant>) -> Option<String> {
+        let names = Placeholders { grant, ..self.of_connection(values) };
+        let label = names.render(self.destination.as_ref()?).ok()??;
         Some(super::answer::clean(&label, super::answer::NAME_MAX))
     }
 
     /// The names of templates that know the connection only.
-    fn of_connection<'a>(&'a self, values: &'a Values) -> Placeholders<'a> {
-        let now = chrono::DateTime::UNIX_EPOCH;
-        Placeholders { flow: self, values, event: None, derived: &[], message_id: "", now, credential: None }
+    pub(super) fn of_connection<'a>(&'a self, values: &'a Values) -> Placeholders<'a> {
+        Placeholders {
+            flow: self,
+            values,
+            event: None,
+            derived: &[],
+            message_id: "",
+            now: chrono::DateTime::UNIX_EPOCH,
+            credential: None,
+            grant: None,
+            client: None,
+            hosts: &self.hosts,
+        }
     }
 
     fn field(&self, name: &str) -> Option<&Field> {
@@ -148,7 +161,7 @@ impl Flow {
                 },
                 Some(value) => value,
             };
-            match field.accept(value, self.allow_http) {
+            match field.accept(value, self.allow_http, &self.hosts) {
                 Ok(accepted) => values.set(&field.name, &accepted, field.secret),
                 Err(message) => violations.push(Violation::new(&field.name, message)),
             }
@@ -189,7 +202,9 @@ impl Flow {
     fn check_derived(&self, values: &Values, violations: &mut Vec<Violation>) {
         let names = self.of_connection(values);
         for derived in self.derived.iter().filter(|derived| !derived.optional) {
-            let DerivedRule::Capture { from, .. } = &derived.rule else { continue };
+            let (DerivedRule::Capture { from, .. } | DerivedRule::Chosen { from, .. }) = &derived.rule else {
+                continue;
+            };
             let Name::Field(name) = from else { continue };
             if values.get(name).is_some() && names.find(&Name::Derived(derived.name.clone())).is_none() {
                 let what = shown(&Name::Derived(derived.name.clone()));
@@ -201,7 +216,7 @@ impl Flow {
 
 impl Field {
     /// The value as it is kept, or what is wrong with it.
-    pub(super) fn accept(&self, value: &str, allow_http: bool) -> Result<String, String> {
+    pub(super) fn accept(&self, value: &str, allow_http: bool, hosts: &Hosts) -> Result<String, String> {
         if value.chars().count() > VALUE_MAX {
             return Err(format!("is longer than {VALUE_MAX} characters"));
         }
@@ -223,6 +238,9 @@ impl Field {
         if self.regex.as_ref().is_some_and(|regex| !regex.is_match(value)) {
             let example = self.placeholder.as_ref().map_or_else(String::new, |text| format!(", such as {text}"));
             return Err(format!("does not have the right form{example}"));
+        }
+        if self.host && !hosts.admit(value) {
+            return Err(format!("is no host that may be called: {}", hosts.shown()));
         }
         if self.kind == FieldKind::Url { address(value, self.address, allow_http) } else { Ok(value.to_owned()) }
     }

@@ -20,6 +20,19 @@ pub(super) fn render_body(template: &JsonTemplate, names: &Placeholders<'_>) -> 
     render(template, names).map_err(|(Gap::Absent(error) | Gap::Wrong(error))| error)
 }
 
+/// The same, or nothing where a value is absent and may be.
+pub(super) fn render_optional(
+    template: &JsonTemplate,
+    names: &Placeholders<'_>,
+    optional: bool,
+) -> Result<Option<Value>, BuildError> {
+    match render(template, names) {
+        Ok(value) => Ok(Some(value)),
+        Err(Gap::Absent(_)) if optional => Ok(None),
+        Err(Gap::Absent(error) | Gap::Wrong(error)) => Err(error),
+    }
+}
+
 fn render(template: &JsonTemplate, names: &Placeholders<'_>) -> Result<Value, Gap> {
     match template {
         JsonTemplate::Literal(value) => Ok(value.clone()),

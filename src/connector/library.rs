@@ -1,6 +1,8 @@
 //! The library of connectors: loaded once, shared by all sites, never changed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use chrono::{NaiveDate, TimeDelta};
 
 use super::{fault::Fault, manifest, model::Connector};
 use crate::domain::fold::fold;
@@ -11,6 +13,20 @@ pub struct Source {
     pub file: String,
     pub text: String,
 }
+
+impl Source {
+    /// Whether it is a provider, which connectors share: those lie in a directory of this name.
+    #[must_use]
+    pub fn is_provider(&self) -> bool {
+        let folder = Path::new(&self.file).parent().and_then(Path::file_name);
+        folder.is_some_and(|folder| folder == PROVIDERS)
+    }
+}
+
+/// The directory of the providers, beside the manifests.
+pub const PROVIDERS: &str = "providers";
+/// How long before a vendor switches something off that is worth a word.
+const SUNSET_NOTICE: TimeDelta = TimeDelta::days(90);
 
 /// What the process allows its connectors.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,15 +43,29 @@ pub struct Library {
 }
 
 impl Library {
-    /// Reads manifests. Of several with one slug the last counts.
+    /// Reads manifests and providers. Of several with one slug, or one name, the last counts.
     ///
     /// # Errors
     /// Every fault of every manifest.
     pub fn load(sources: impl IntoIterator<Item = Source>, options: LoadOptions) -> Result<Self, Vec<Fault>> {
-        let mut by_slug = BTreeMap::new();
+        let (mut by_slug, mut providers) = (BTreeMap::new(), BTreeMap::new());
         let mut faults = Vec::new();
-        for source in sources {
-            match manifest::read(&source, options) {
+        let (shared, own): (Vec<Source>, Vec<Source>) = sources.into_iter().partition(Source::is_provider);
+        for source in shared {
+            match manifest::read_provider(&source, options) {
+                Ok(provider) => {
+                    providers.insert(provider.name.clone(), Some(provider));
+                }
+                Err(more) => {
+                    // It is there, so that its connectors are not blamed for it.
+                    let stem = Path::new(&source.file).file_stem().unwrap_or_default();
+                    providers.insert(stem.to_string_lossy().into_owned(), None);
+                    faults.extend(more);
+                }
+            }
+        }
+        for source in own {
+            match manifest::read(&source, options, &providers) {
                 Ok(connector) => {
                     by_slug.insert(connector.slug.clone(), Arc::new(connector));
                 }
@@ -48,6 +78,18 @@ impl Library {
         let mut listed: Vec<Arc<Connector>> = by_slug.values().cloned().collect();
         listed.sort_by_cached_key(|connector| (fold(&connector.display_name), connector.slug.clone()));
         Ok(Self { by_slug, listed })
+    }
+
+    /// What vendors will switch off within 90 days of this day, or have switched off already.
+    #[must_use]
+    pub fn sunsets(&self, today: NaiveDate) -> Vec<Fault> {
+        let soon = today + SUNSET_NOTICE;
+        let all = self.listed.iter().flat_map(|connector| &connector.sunsets);
+        let mut notices: Vec<Fault> =
+            all.filter(|sunset| sunset.date <= soon).map(|sunset| sunset.notice.clone()).collect();
+        notices.sort();
+        notices.dedup();
+        notices
     }
 
     /// The connector of this slug.
@@ -70,7 +112,7 @@ struct Shipped;
 /// The manifests that ship with the product.
 #[must_use]
 pub fn built_in() -> Vec<Source> {
-    let manifests = Shipped::iter().filter(|file| !file.contains('/') && file.ends_with(".toml"));
+    let manifests = Shipped::iter().filter(|file| file.ends_with(".toml"));
     manifests
         .filter_map(|file| {
             let text = String::from_utf8_lossy(&Shipped::get(&file)?.data).into_owned();
@@ -107,7 +149,13 @@ mod tests {
         let sources = built_in();
         assert!(!sources.is_empty());
         for source in sources {
-            let library = Library::load([source.clone()], LoadOptions::default()).unwrap();
+            if source.is_provider() {
+                let provider = manifest::read_provider(&source, LoadOptions::default()).unwrap();
+                assert_eq!(source.file, format!("connectors/providers/{}.toml", provider.name));
+                continue;
+            }
+            let providers = built_in().into_iter().filter(Source::is_provider);
+            let library = Library::load(providers.chain([source.clone()]), LoadOptions::default()).unwrap();
             assert_eq!(source.file, format!("connectors/{}.toml", library.list()[0].slug));
         }
     }

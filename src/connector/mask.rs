@@ -10,8 +10,13 @@ use regex::Regex;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::request::{CallContext, percent_encode};
-use crate::domain::secret::SEALED;
+use super::{
+    grant::Grant,
+    request::{CallContext, percent_encode},
+    sign::SigningKeys,
+    values::Values,
+};
+use crate::domain::secret::{SEALED, Secret};
 
 /// What looks like a credential whoever it belongs to: tokens in an `Authorization` header, signed web
 /// tokens, and keys that begin with a word that says so.
@@ -32,7 +37,23 @@ const CUT_MIN: usize = 4;
 /// masked too.
 #[must_use]
 pub fn mask(text: &str, context: &CallContext<'_>) -> String {
-    let needles = needles(context);
+    mask_with(text, context.values, context.signing, context.grant, &[])
+}
+
+/// The same, of more secrets.
+pub(super) fn mask_with(
+    text: &str,
+    values: &Values,
+    signing: &SigningKeys,
+    grant: Option<&Grant>,
+    more: &[&str],
+) -> String {
+    let mut secrets: Vec<&str> = signing.0.iter().map(Secret::expose).chain(more.iter().copied()).collect();
+    if let Some(grant) = grant {
+        secrets.push(grant.access.expose());
+        secrets.extend(grant.refresh.as_ref().map(Secret::expose));
+    }
+    let needles = needles(values, secrets);
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -51,14 +72,13 @@ pub fn mask(text: &str, context: &CallContext<'_>) -> String {
 }
 
 /// Every form of every secret, the longest first.
-fn needles(context: &CallContext<'_>) -> Vec<Zeroizing<String>> {
-    let mut secrets: Vec<&str> = context.signing.0.iter().map(crate::domain::secret::Secret::expose).collect();
+fn needles<'a>(values: &'a Values, mut secrets: Vec<&'a str>) -> Vec<Zeroizing<String>> {
     let mut forms = BTreeSet::new();
-    for (value, secret) in context.values.iter() {
+    for (value, secret) in values.iter() {
         if secret {
             secrets.push(value);
             // As the password of Basic credentials, the user's name being any other value.
-            for (user, _) in context.values.iter() {
+            for (user, _) in values.iter() {
                 forms.insert(STANDARD.encode(format!("{user}:{value}")));
             }
             forms.insert(STANDARD.encode(format!("{value}:")));

@@ -15,16 +15,21 @@ mod delivery;
 mod ecma;
 mod fault;
 mod fields;
+mod grant;
+mod hosts;
 mod json_body;
 mod library;
+mod mail;
 mod manifest;
 mod mask;
 mod model;
+mod oauth;
 mod payload;
 mod placeholders;
 mod reader;
 mod request;
 mod retry_hint;
+mod shape;
 mod sign;
 mod template;
 mod test_run;
@@ -37,12 +42,18 @@ pub use self::{
     delivery::{Event, MESSAGE_MAX, Reading, Verdict, build_delivery, read_delivery},
     fault::Fault,
     fields::{VALUE_MAX, Violation},
-    library::{Library, LoadOptions, Source, built_in},
+    grant::Grant,
+    library::{Library, LoadOptions, PROVIDERS, Source, built_in},
     mask::mask,
-    model::{ANY_EVENT, Connector, Field, FieldKind, Flow, Operation, Scope},
+    model::{
+        ANY_EVENT, Connector, Field, FieldKind, Flow, GrantKind, OAuth, Operation, Pkce, RefreshKind, RefreshLimit,
+        Scope,
+    },
+    oauth::{CallbackRefused, Consent, OAuthCall, OAuthClient, Revoked, TokenRefusal, TokenRefused},
     payload::{PayloadViolation, VIOLATIONS_MAX, check_payload},
     placeholders::BuildError,
     request::CallContext,
+    shape::{manifest_reference, manifest_schema},
     sign::{SigningKeys, new_signing_secret},
     test_run::{TestFinding, TestRun, TestStep},
     values::{UnreadableValues, Values},

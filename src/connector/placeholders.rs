@@ -9,8 +9,12 @@ use zeroize::Zeroizing;
 
 use super::{
     delivery::Event,
+    grant::Grant,
+    hosts::Hosts,
+    mail,
     model::{Derived, DerivedRule, Flow},
-    template::{Name, Part, Template, UrlPart},
+    oauth::OAuthClient,
+    template::{Name, Part, Template, Token, UrlPart},
     values::Values,
 };
 
@@ -38,6 +42,10 @@ pub(super) struct Placeholders<'a> {
     pub(super) message_id: &'a str,
     pub(super) now: DateTime<Utc>,
     pub(super) credential: Option<&'a str>,
+    pub(super) grant: Option<&'a Grant>,
+    pub(super) client: Option<&'a OAuthClient>,
+    /// Where a host that is a value must stand.
+    pub(super) hosts: &'a Hosts,
 }
 
 /// What a name stands for.
@@ -86,6 +94,10 @@ impl<'a> Placeholders<'a> {
             Name::AttemptTimestamp => text(self.now.timestamp().to_string()),
             Name::AttemptTime => text(timestamp(self.now)),
             Name::Credential => text(self.credential?.to_owned()),
+            Name::Grant(name) => text(self.grant?.captured(name)?.to_owned()),
+            Name::Token(token) => text(self.grant?.token(*token)?.expose().to_owned()),
+            Name::ClientId => text(self.client?.id.clone()),
+            Name::ClientSecret => text(self.client?.secret.expose().to_owned()),
         }
     }
 
@@ -94,11 +106,20 @@ impl<'a> Placeholders<'a> {
             DerivedRule::FirstOf(templates) => {
                 templates.iter().find_map(|template| self.render(template).ok().flatten())
             }
-            DerivedRule::Capture { from, pattern } => {
+            DerivedRule::Capture { from, pattern, transforms } => {
                 let source = self.text(from).ok().flatten()?;
-                let found = pattern.captures(&source)?.get(1)?.as_str().to_owned();
-                Some(Zeroizing::new(found))
+                let found = match pattern {
+                    Some(pattern) => Zeroizing::new(pattern.captures(&source)?.get(1)?.as_str().to_owned()),
+                    None => source,
+                };
+                Some(transforms.iter().fold(found, |text, transform| transform.apply(&text)))
             }
+            DerivedRule::Chosen { from, values } => {
+                let source = self.text(from).ok().flatten()?;
+                let (_, found) = values.iter().find(|(value, _)| *value == *source)?;
+                Some(Zeroizing::new(found.clone()))
+            }
+            DerivedRule::Mail(mail) => mail::write(mail, self).ok().flatten(),
         }
     }
 
@@ -176,5 +197,11 @@ pub(super) fn shown(name: &Name) -> String {
         Name::AttemptTimestamp => "attempt.timestamp".to_owned(),
         Name::AttemptTime => "attempt.time".to_owned(),
         Name::Credential => "credential".to_owned(),
+        Name::Grant(name) => format!("grant.{name}"),
+        Name::Token(Token::Access) => "token.access".to_owned(),
+        Name::Token(Token::Refresh) => "token.refresh".to_owned(),
+        Name::Token(Token::RefreshOrAccess) => "token.refresh_or_access".to_owned(),
+        Name::ClientId => "client.id".to_owned(),
+        Name::ClientSecret => "client.secret".to_owned(),
     }
 }

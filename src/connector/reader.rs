@@ -7,7 +7,10 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::fault::{Faults, Span, suggestion};
+use super::{
+    fault::{Faults, Span, suggestion},
+    shape::{Kind, Shape},
+};
 
 /// A text of the manifest and where it stands.
 #[derive(Clone, Debug)]
@@ -20,17 +23,22 @@ pub(super) struct Text {
 pub(super) struct Table<'a, 'i> {
     entries: &'a DeTable<'i>,
     pub(super) span: Span,
+    /// What it may hold; `None` where its keys are the author's own.
+    shape: Option<&'static Shape>,
     asked: Vec<&'static str>,
     /// Keys that must be there and are not, and how to say it.
     missing: Vec<(&'static str, String)>,
 }
 
 impl<'a, 'i> Table<'a, 'i> {
-    pub(super) fn new(entries: &'a DeTable<'i>, span: Span) -> Self {
-        Self { entries, span, asked: Vec::new(), missing: Vec::new() }
+    pub(super) fn new(entries: &'a DeTable<'i>, span: Span, shape: Option<&'static Shape>) -> Self {
+        Self { entries, span, shape, asked: Vec::new(), missing: Vec::new() }
     }
 
     fn get(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'i>>> {
+        debug_assert!(self.shape.is_none_or(|shape| shape.key(key).is_some()), "{key} is not in {:?}", self.shape);
+        #[cfg(test)]
+        asked::note(self.shape, key);
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
@@ -90,6 +98,17 @@ impl<'a, 'i> Table<'a, 'i> {
         })
     }
 
+    /// A whole number from 1 up.
+    pub(super) fn number(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Option<u32> {
+        let found = self.get(key)?;
+        let number = found.get_ref().as_integer().and_then(|number| number.as_str().replace('_', "").parse().ok());
+        let number = number.filter(|number| *number > 0);
+        if number.is_none() {
+            faults.add(&found.span(), format!("`{key}` must be a whole number, at least 1"));
+        }
+        number
+    }
+
     /// A word of a closed list.
     pub(super) fn word<T: Copy>(
         &mut self,
@@ -97,6 +116,7 @@ impl<'a, 'i> Table<'a, 'i> {
         key: &'static str,
         words: &[(&str, T)],
     ) -> Option<T> {
+        self.check_words(key, words);
         let found = self.text(faults, key)?;
         let known = words.iter().find(|(word, _)| *word == found.value).map(|(_, meaning)| *meaning);
         if known.is_none() {
@@ -104,6 +124,21 @@ impl<'a, 'i> Table<'a, 'i> {
             faults.add(&found.span, format!("`{key}` cannot be `{}`{hint}", found.value));
         }
         known
+    }
+
+    /// Words of a closed list; one may stand by itself.
+    pub(super) fn words<T: Copy>(&mut self, faults: &mut Faults<'_>, key: &'static str, words: &[(&str, T)]) -> Vec<T> {
+        self.check_words(key, words);
+        let mut found = Vec::new();
+        for text in self.texts(faults, key) {
+            let known = words.iter().find(|(word, _)| *word == text.value).map(|(_, meaning)| *meaning);
+            if known.is_none() {
+                let hint = suggestion(&text.value, words.iter().map(|(word, _)| *word));
+                faults.add(&text.span, format!("`{key}` cannot be `{}`{hint}", text.value));
+            }
+            found.extend(known);
+        }
+        found
     }
 
     /// A word of a closed list that must be there.
@@ -121,14 +156,28 @@ impl<'a, 'i> Table<'a, 'i> {
         self.word(faults, key, words)
     }
 
+    /// The words that are read are those that the shape has.
+    fn check_words<T: Copy>(&self, key: &str, words: &[(&str, T)]) {
+        if let Some(Kind::Word(known) | Kind::Words(known)) =
+            self.shape.and_then(|shape| shape.key(key)).map(|key| key.kind)
+        {
+            debug_assert!(
+                known.len() == words.len() && words.iter().all(|(word, _)| known.contains(word)),
+                "`{key}` has other words in its shape: {known:?}"
+            );
+        }
+    }
+
     pub(super) fn table(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Option<Table<'a, 'i>> {
-        table(faults, self.get(key)?, &format!("`{key}`"))
+        let below = self.shape.and_then(|shape| shape.below(key));
+        table(faults, self.get(key)?, &format!("`{key}`"), below)
     }
 
     /// An array of tables; none where the key is not there.
     pub(super) fn tables(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Vec<Table<'a, 'i>> {
+        let below = self.shape.and_then(|shape| shape.below(key));
         let items = self.items(faults, key);
-        items.into_iter().filter_map(|item| table(faults, item, &format!("each of `{key}`"))).collect()
+        items.into_iter().filter_map(|item| table(faults, item, &format!("each of `{key}`"), below)).collect()
     }
 
     /// The items of an array; none where the key is not there.
@@ -178,12 +227,13 @@ pub(super) fn table<'a, 'i>(
     faults: &mut Faults<'_>,
     found: &'a Spanned<DeValue<'i>>,
     what: &str,
+    shape: Option<&'static Shape>,
 ) -> Option<Table<'a, 'i>> {
     let Some(entries) = found.get_ref().as_table() else {
         wrong_type(faults, found, what, "a table");
         return None;
     };
-    Some(Table::new(entries, found.span()))
+    Some(Table::new(entries, found.span(), shape))
 }
 
 /// Notes that a value has another type than it should.
@@ -237,4 +287,27 @@ pub(super) fn json(faults: &mut Faults<'_>, found: &Spanned<DeValue<'_>>) -> Opt
             Value::Object(read.into_iter().collect::<Option<_>>()?)
         }
     })
+}
+
+/// Which keys have been asked for: in tests, so that no shape has a key that nobody reads.
+#[cfg(test)]
+pub(super) mod asked {
+    use std::{cell::RefCell, collections::BTreeSet};
+
+    use super::Shape;
+
+    thread_local! {
+        static ASKED: RefCell<BTreeSet<(&'static str, &'static str)>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub(super) fn note(shape: Option<&'static Shape>, key: &'static str) {
+        if let Some(shape) = shape {
+            ASKED.with_borrow_mut(|asked| asked.insert((shape.name, key)));
+        }
+    }
+
+    /// What this thread has asked for since the last time.
+    pub(in crate::connector) fn take() -> BTreeSet<(&'static str, &'static str)> {
+        ASKED.take()
+    }
 }

@@ -11,11 +11,13 @@ use zeroize::Zeroizing;
 use super::{
     credential::{self, Placed},
     fields::address,
+    grant::Grant,
     json_body,
-    model::{Address, Base, Body, Call, Piece, UrlTemplate},
+    mail::boundary,
+    model::{Address, Base, Body, Call, Part, PartBody, Piece, PieceValue, UrlTemplate},
     placeholders::{BuildError, Placeholders, shown},
     sign::SigningKeys,
-    template::{Part, Template},
+    template::{self, Template},
     values::Values,
 };
 use crate::domain::{exchange::OutboundRequest, secret::SecretBytes};
@@ -26,6 +28,8 @@ pub struct CallContext<'a> {
     pub values: &'a Values,
     /// Empty unless the flow signs.
     pub signing: &'a SigningKeys,
+    /// Of an OAuth flow.
+    pub grant: Option<&'a Grant>,
     /// The time of this attempt.
     pub now: DateTime<Utc>,
     /// Of the delivery, the same in every attempt; of a test, its own.
@@ -46,6 +50,16 @@ pub(super) fn build(
     names: &Placeholders<'_>,
     context: &CallContext<'_>,
 ) -> Result<OutboundRequest, BuildError> {
+    build_with(call, names, context, Vec::new())
+}
+
+/// The same, with more members of a body that is a form, or JSON.
+pub(super) fn build_with(
+    call: &Call,
+    names: &Placeholders<'_>,
+    context: &CallContext<'_>,
+    more: Pairs,
+) -> Result<OutboundRequest, BuildError> {
     let placed = credential::place(call.credential.as_deref(), names)?;
     let names = &Placeholders { credential: placed.path(), ..*names };
     let mut url = build_url(&call.url, names)?;
@@ -56,14 +70,13 @@ pub(super) fn build(
             headers.insert(name, header_value(name, &value)?);
         }
     }
-    let mut form = match &call.body {
-        Body::Form(entries) => Some(pairs(entries, names)?),
-        Body::Empty | Body::Json(_) => None,
-    };
-    let mut json = match &call.body {
-        Body::Json(template) => Some(json_body::render_body(template, names)?),
-        Body::Empty | Body::Form(_) => None,
-    };
+    let (mut form, mut json, mut related) = (None, None, None);
+    match &call.body {
+        Body::Empty => {}
+        Body::Form(entries) => form = Some(pairs(entries, names)?),
+        Body::Json(template) => json = Some(json_body::render_body(template, names)?),
+        Body::Related(parts) => related = Some(render_parts(parts, names)?),
+    }
     match &placed {
         Placed::None | Placed::Path(_) | Placed::Signature => {}
         Placed::Header(name, value) => {
@@ -78,17 +91,29 @@ pub(super) fn build(
             json_body::insert(body, pointer, value)?;
         }
     }
+    match (&mut json, more) {
+        (_, more) if more.is_empty() => {}
+        (Some(body), more) => {
+            for (name, value) in more {
+                json_body::insert(body, &[name], &value)?;
+            }
+        }
+        (None, more) => form.get_or_insert_default().extend(more),
+    }
     append_query(&mut url, &query);
-    let body = write_body(form.as_deref(), json.as_ref(), &mut headers);
+    let body = match related {
+        Some(parts) => write_parts(&parts, &mut headers),
+        None => write_body(form.as_deref(), json.as_ref(), &mut headers),
+    };
     if matches!(placed, Placed::Signature) {
         context.signing.sign(context.message_id, context.now, &body, &mut headers)?;
     }
     Ok(OutboundRequest { method: call.method.clone(), url, headers, body: SecretBytes::new(body) })
 }
 
-type Pairs = Vec<(String, Zeroizing<String>)>;
+pub(super) type Pairs = Vec<(String, Zeroizing<String>)>;
 
-fn pairs(entries: &[(String, Piece)], names: &Placeholders<'_>) -> Result<Pairs, BuildError> {
+pub(super) fn pairs(entries: &[(String, Piece)], names: &Placeholders<'_>) -> Result<Pairs, BuildError> {
     let mut pairs = Vec::new();
     for (name, piece) in entries {
         if let Some(value) = optional(piece, names)? {
@@ -98,10 +123,17 @@ fn pairs(entries: &[(String, Piece)], names: &Placeholders<'_>) -> Result<Pairs,
     Ok(pairs)
 }
 
-fn optional(piece: &Piece, names: &Placeholders<'_>) -> Result<Option<Zeroizing<String>>, BuildError> {
-    match names.render(&piece.template)? {
+pub(super) fn optional(piece: &Piece, names: &Placeholders<'_>) -> Result<Option<Zeroizing<String>>, BuildError> {
+    let template = match &piece.value {
+        PieceValue::Text(template) => template,
+        PieceValue::Json(template) => {
+            let json = json_body::render_optional(template, names, piece.optional)?;
+            return Ok(json.map(|json| Zeroizing::new(json.to_string())));
+        }
+    };
+    match names.render(template)? {
         None if piece.optional => Ok(None),
-        None => Err(names.absent(&piece.template)),
+        None => Err(names.absent(template)),
         Some(value) => Ok(Some(value)),
     }
 }
@@ -115,7 +147,7 @@ pub(super) fn header_value(name: &HeaderName, value: &str) -> Result<HeaderValue
     HeaderValue::from_bytes(value.trim().as_bytes()).map_err(|_| refused())
 }
 
-fn append_query(url: &mut Url, pairs: &[(String, Zeroizing<String>)]) {
+pub(super) fn append_query(url: &mut Url, pairs: &[(String, Zeroizing<String>)]) {
     if pairs.is_empty() {
         return;
     }
@@ -126,7 +158,11 @@ fn append_query(url: &mut Url, pairs: &[(String, Zeroizing<String>)]) {
     url.set_query(Some(&query.join("&")));
 }
 
-fn write_body(form: Option<&[(String, Zeroizing<String>)]>, json: Option<&Value>, headers: &mut HeaderMap) -> Vec<u8> {
+pub(super) fn write_body(
+    form: Option<&[(String, Zeroizing<String>)]>,
+    json: Option<&Value>,
+    headers: &mut HeaderMap,
+) -> Vec<u8> {
     let (kind, body) = match (form, json) {
         (Some(pairs), _) => {
             let mut writer = url::form_urlencoded::Serializer::new(String::new());
@@ -140,10 +176,49 @@ fn write_body(form: Option<&[(String, Zeroizing<String>)]>, json: Option<&Value>
     body
 }
 
+/// The parts of a body of several, each with its content type.
+fn render_parts<'p>(parts: &'p [Part], names: &Placeholders<'_>) -> Result<Vec<(&'p str, Vec<u8>)>, BuildError> {
+    let part = |part: &'p Part| {
+        let body = match &part.body {
+            PartBody::Text(template) => names.require(template)?.as_bytes().to_vec(),
+            PartBody::Json(template) => json_body::render_body(template, names)?.to_string().into_bytes(),
+        };
+        Ok((part.content_type.as_str(), body))
+    };
+    parts.iter().map(part).collect()
+}
+
+/// `multipart/related` (RFC 2387), with a boundary that no part contains.
+fn write_parts(parts: &[(&str, Vec<u8>)], headers: &mut HeaderMap) -> Vec<u8> {
+    let bodies: Vec<&[u8]> = parts.iter().map(|(_, body)| body.as_slice()).collect();
+    let boundary = boundary(&bodies);
+    let mut whole = Vec::new();
+    for (content_type, body) in parts {
+        whole.extend_from_slice(format!("--{boundary}\r\nContent-Type: {content_type}\r\n\r\n").as_bytes());
+        whole.extend_from_slice(body);
+        whole.extend_from_slice(b"\r\n");
+    }
+    whole.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    // Hexadecimal digits fit into any header.
+    if let Ok(value) = HeaderValue::try_from(format!("multipart/related; boundary={boundary}")) {
+        headers.insert(CONTENT_TYPE, value);
+    }
+    whole
+}
+
 /// The address of a call: its host is the manifest's or an address field's, whatever the values are.
-fn build_url(template: &UrlTemplate, names: &Placeholders<'_>) -> Result<Url, BuildError> {
+pub(super) fn build_url(template: &UrlTemplate, names: &Placeholders<'_>) -> Result<Url, BuildError> {
     let base = match &template.base {
         Base::Host(host) => format!("https://{}", render_host(host, names)?),
+        Base::Listed(name) => {
+            let host = names.text(name)?.ok_or_else(|| BuildError::new(format!("`{}` is missing", shown(name))))?;
+            if !names.hosts.admit(&host) {
+                let message =
+                    format!("`{}` is none of the hosts that may be called: {}", shown(name), names.hosts.shown());
+                return Err(BuildError::new(message));
+            }
+            format!("https://{}", *host)
+        }
         Base::Field(name) => {
             let value = names.values.get(name).ok_or_else(|| BuildError::new(format!("`field.{name}` is missing")))?;
             let kind = names.flow.fields.iter().find(|field| field.name == *name).map_or(Address::Base, |f| f.address);
@@ -172,8 +247,8 @@ fn render_host(host: &Template, names: &Placeholders<'_>) -> Result<String, Buil
     let mut rendered = String::new();
     for part in &host.parts {
         match part {
-            Part::Literal(text) => rendered.push_str(text),
-            Part::Value(name) => {
+            template::Part::Literal(text) => rendered.push_str(text),
+            template::Part::Value(name) => {
                 let value = names.text(name)?.ok_or_else(|| names.absent(host))?;
                 let label = !value.is_empty()
                     && value.len() <= 63
@@ -194,8 +269,8 @@ fn render_path(path: &Template, names: &Placeholders<'_>) -> Result<String, Buil
     let mut rendered = String::new();
     for part in &path.parts {
         match part {
-            Part::Literal(text) => rendered.push_str(text),
-            Part::Value(name) => {
+            template::Part::Literal(text) => rendered.push_str(text),
+            template::Part::Value(name) => {
                 let value = names.text(name)?.ok_or_else(|| names.absent(path))?;
                 if value.is_empty() {
                     return Err(BuildError::new(format!("`{}` is empty", shown(name))));

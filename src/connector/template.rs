@@ -30,6 +30,23 @@ pub(super) enum Name {
     AttemptTime,
     /// `credential`: where a credential that is placed in the path stands.
     Credential,
+    /// `grant.NAME`: what the vendor gave with the grant.
+    Grant(String),
+    /// `token.access`, `token.refresh`, `token.refresh_or_access`
+    Token(Token),
+    /// `client.id`
+    ClientId,
+    /// `client.secret`
+    ClientSecret,
+}
+
+/// A token of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    Access,
+    Refresh,
+    /// The refresh token, or the access token where there is no other.
+    RefreshOrAccess,
 }
 
 /// A part of an address that may be shown.
@@ -39,7 +56,7 @@ pub(super) enum UrlPart {
     Path,
 }
 
-static ALONE: [(&str, Name); 8] = [
+static ALONE: [(&str, Name); 13] = [
     ("payload", Name::Payload(Vec::new())),
     ("event.type", Name::EventType),
     ("event.identifier", Name::EventIdentifier),
@@ -48,6 +65,11 @@ static ALONE: [(&str, Name); 8] = [
     ("message.id", Name::MessageId),
     ("attempt.timestamp", Name::AttemptTimestamp),
     ("attempt.time", Name::AttemptTime),
+    ("token.access", Name::Token(Token::Access)),
+    ("token.refresh", Name::Token(Token::Refresh)),
+    ("token.refresh_or_access", Name::Token(Token::RefreshOrAccess)),
+    ("client.id", Name::ClientId),
+    ("client.secret", Name::ClientSecret),
 ];
 
 impl Name {
@@ -69,6 +91,7 @@ impl Name {
             ("field", [name, "host"]) => Ok(Self::FieldPart((*name).to_owned(), UrlPart::Host)),
             ("field", [name, "path"]) => Ok(Self::FieldPart((*name).to_owned(), UrlPart::Path)),
             ("derived", [name]) => Ok(Self::Derived((*name).to_owned())),
+            ("grant", [name]) => Ok(Self::Grant((*name).to_owned())),
             ("payload", steps) => Ok(Self::Payload(steps.iter().map(|step| (*step).to_owned()).collect())),
             _ => Err(unknown(text)),
         }
@@ -76,7 +99,7 @@ impl Name {
 }
 
 fn unknown(text: &str) -> String {
-    let known = ["field.NAME", "derived.NAME", "payload.NAME", "credential"];
+    let known = ["field.NAME", "derived.NAME", "grant.NAME", "payload.NAME", "credential"];
     let known = ALONE.iter().map(|(name, _)| *name).chain(known);
     format!("`{{{text}}}` is no placeholder{}", suggestion(text, known))
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::{
     answer::{self, NAME_MAX, Read},
-    model::{Account, Class, Connector, Flow, Rule, Step, Then},
+    grant::Grant,
+    model::{Account, Class, Connector, Flow, Rule, Source, Step, Then},
     placeholders::{BuildError, Placeholders},
     request::{self, CallContext},
 };
@@ -45,17 +46,28 @@ pub enum TestStep {
 pub struct TestRun {
     connector: Arc<Connector>,
     flow: AuthFlow,
-    /// The step whose answer is awaited, by its place in the connector's test.
-    current: Option<usize>,
-    finding: Option<TestFinding>,
+    /// Where the test is.
+    at: At,
+    /// What steps have captured so far, by the names of the grant's values.
+    captured: Vec<(String, String)>,
+}
+
+#[derive(Debug)]
+enum At {
+    /// Before the first call: which step begins depends on the scopes that were granted.
+    Start,
+    /// At the step whose answer is awaited, by its place in the connector's test.
+    Step(usize),
+    End(TestFinding),
+    /// Nowhere: the connector has no test for this flow.
+    Lost,
 }
 
 impl TestRun {
     /// A test of a connection by this flow.
     #[must_use]
     pub fn new(connector: &Arc<Connector>, flow: AuthFlow) -> Self {
-        let current = connector.test.iter().position(|step| step.flows.contains(&flow));
-        Self { connector: Arc::clone(connector), flow, current, finding: None }
+        Self { connector: Arc::clone(connector), flow, at: At::Start, captured: Vec::new() }
     }
 
     /// The call to make, or what the test has found.
@@ -63,28 +75,56 @@ impl TestRun {
     /// # Errors
     /// Where the connector does not offer the flow, or the call cannot be built from these values.
     pub fn next(&mut self, context: &CallContext<'_>) -> Result<TestStep, BuildError> {
-        if let Some(finding) = &self.finding {
+        if let At::Start = self.at {
+            let granted = context.grant.map(|grant| grant.scopes.as_slice()).unwrap_or_default();
+            let begins = |step: &Step| {
+                let suffices = step.scopes.is_empty() || step.scopes.iter().any(|scope| granted.contains(scope));
+                step.flows.contains(&self.flow) && suffices
+            };
+            self.at = self.connector.test.iter().position(begins).map_or(At::Lost, At::Step);
+        }
+        if let At::End(finding) = &self.at {
             return Ok(TestStep::Done(finding.clone()));
         }
         let (flow, step) = self.awaited()?;
-        request::build(&step.call, &names(flow, context), context).map(TestStep::Send)
+        let grant = context.grant.map(|grant| grant.clone().with_captured(&self.captured));
+        let context = &CallContext { grant: grant.as_ref(), ..*context };
+        request::build(&step.call, &names(&self.connector, flow, context, grant.as_ref()), context).map(TestStep::Send)
+    }
+
+    /// What the test has captured: it belongs to the grant, and deliveries need it.
+    #[must_use]
+    pub fn captured(&self) -> &[(String, String)] {
+        &self.captured
     }
 
     /// Takes what came of the call. To be called once for each [`TestStep::Send`].
     pub fn answer(&mut self, answer: Result<&Answer, &NoAnswer>, context: &CallContext<'_>) {
         let Ok((flow, step)) = self.awaited() else { return };
-        match answer {
-            Ok(answer) => match conclude(&self.connector, flow, step, &Read::new(answer), context) {
-                Conclusion::Found(finding) => self.finding = Some(*finding),
-                Conclusion::Ask(next) => self.current = self.connector.test.iter().position(|step| step.name == next),
-            },
-            Err(none) => self.finding = Some(unanswered(flow, none)),
-        }
+        let mut captured = Vec::new();
+        let at = match answer {
+            Ok(answer) => {
+                let read = Read::new(answer);
+                captured = flow.captured_by(&step.name, &read, &self.connector.hosts);
+                match conclude(&self.connector, flow, step, &read, context) {
+                    Conclusion::Found(finding) => At::End(*finding),
+                    Conclusion::Ask(next) => {
+                        self.connector.test.iter().position(|step| step.name == next).map_or(At::Lost, At::Step)
+                    }
+                }
+            }
+            Err(none) => At::End(unanswered(flow, none)),
+        };
+        self.captured.extend(captured);
+        self.at = at;
     }
 
     fn awaited(&self) -> Result<(&Flow, &Step), BuildError> {
         let flow = self.connector.flow(self.flow);
-        let step = self.current.and_then(|index| self.connector.test.get(index));
+        let step = match self.at {
+            At::Step(index) => self.connector.test.get(index),
+            At::Start | At::End(_) | At::Lost => None,
+        };
         flow.zip(step).ok_or_else(|| BuildError::new("the connector has no test for this flow"))
     }
 }
@@ -95,7 +135,12 @@ enum Conclusion {
     Ask(String),
 }
 
-const fn names<'a>(flow: &'a Flow, context: &CallContext<'a>) -> Placeholders<'a> {
+const fn names<'a>(
+    connector: &'a Connector,
+    flow: &'a Flow,
+    context: &CallContext<'a>,
+    grant: Option<&'a Grant>,
+) -> Placeholders<'a> {
     Placeholders {
         flow,
         values: context.values,
@@ -104,21 +149,26 @@ const fn names<'a>(flow: &'a Flow, context: &CallContext<'a>) -> Placeholders<'a
         message_id: context.message_id,
         now: context.now,
         credential: None,
+        grant,
+        client: None,
+        hosts: &connector.hosts,
     }
 }
 
 fn conclude(connector: &Connector, flow: &Flow, step: &Step, read: &Read<'_>, context: &CallContext<'_>) -> Conclusion {
-    let rule = step.rules.iter().chain(&connector.rules).find(|rule| read.fits(&rule.when));
+    let rule = read.rule(step.rules.iter().chain(&connector.rules));
+    let unread = unread(step, read).filter(|_| rule.is_none());
     let class = match rule.map(|rule| &rule.then) {
         Some(Then::Next(name)) => return Conclusion::Ask(name.clone()),
         Some(Then::Class(class)) => *class,
+        None if unread.is_some() => Class::Rejected,
         None => answer::usual_class(read.status()),
     };
     let outcome = outcome(class);
     let connected = outcome == TestOutcome::Connected;
     let proof = rule.and_then(|rule| rule.proof).filter(|_| connected).or(step.proof).unwrap_or(flow.proof);
-    let names = names(flow, context);
-    let take = |of: fn(&Account) -> &Vec<super::model::Source>| {
+    let names = names(connector, flow, context, context.grant);
+    let take = |of: fn(&Account) -> &Vec<Source>| {
         let own = rule.and_then(|rule| read.first(of(&rule.account), &names));
         own.or_else(|| read.first(of(&step.account), &names))
     };
@@ -129,8 +179,22 @@ fn conclude(connector: &Connector, flow: &Flow, step: &Step, read: &Read<'_>, co
         vendor_account_name: if connected { take(|account| &account.name) } else { None },
         missing_scopes: missing_scopes(rule, read),
         vendor_error_code: if connected { None } else { Some(error_code(connector, read)) },
-        detail: detail(connector, rule, class, read),
+        detail: unread.map(str::to_owned).or_else(|| detail(connector, rule, class, read)),
     }))
+}
+
+/// Why a success is none: an account is to be taken from an answer that is no JSON. Whoever answers so is
+/// somebody else.
+fn unread(step: &Step, read: &Read<'_>) -> Option<&'static str> {
+    let due = step.account.id.iter().chain(&step.account.name).any(|source| matches!(source, Source::Json { .. }));
+    if !due || !(200..=299).contains(&read.status()) || read.json().is_some() {
+        return None;
+    }
+    Some(if read.truncated() {
+        "the answer is longer than what is read of one"
+    } else {
+        "the answer is no JSON, as the vendor's would be; is the address right?"
+    })
 }
 
 /// The six outcomes. A credential that the vendor does not know cannot be told from a revoked one.
@@ -147,8 +211,7 @@ const fn outcome(class: Class) -> TestOutcome {
 }
 
 fn missing_scopes(rule: Option<&Rule>, read: &Read<'_>) -> Vec<String> {
-    let place = rule.and_then(|rule| rule.missing_scopes.as_ref());
-    place.map(|(pointer, pattern)| read.scopes(pointer, pattern)).unwrap_or_default()
+    rule.and_then(|rule| rule.missing_scopes.as_ref()).map(|missing| read.scopes(missing)).unwrap_or_default()
 }
 
 fn error_code(connector: &Connector, read: &Read<'_>) -> String {

@@ -46,7 +46,12 @@ impl Gateway {
             AuthFlow::SignedToken => {
                 return Err(Failure::bad_input("authFlow", "a signed connection begins with beginSignedConnection"));
             }
-            AuthFlow::Oauth => return Err(Failure::bad_input("authFlow", "is not offered by this mutation")),
+            AuthFlow::Oauth => {
+                return Err(Failure::bad_input(
+                    "authFlow",
+                    "an OAuth connection begins with the operator's consent at the vendor, which this mutation cannot ask for",
+                ));
+            }
         }
         let display_name = display_name_or_default(&connector, input.display_name.as_deref())?;
         self.require_extra(acting, &connector)?;
@@ -93,7 +98,7 @@ impl Gateway {
             vendor_account_name: test.vendor_account_name.clone(),
             scopes_granted: Vec::new(),
             configuration: described.configuration(&opened.values),
-            destination_label: described.destination_label(&connector, &opened.values),
+            destination_label: described.destination_label(&connector, &opened.values, None),
             ordered_delivery: false,
             expires_at: None,
             test: test.clone(),

@@ -180,6 +180,7 @@ impl Gateway {
         let context = CallContext {
             values: &opened.values,
             signing: &opened.signing,
+            grant: None,
             now: self.now(),
             message_id: &delivery.message_id,
         };

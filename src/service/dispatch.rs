@@ -14,6 +14,7 @@ use crate::{
     connector,
     domain::{
         connection::{Connection, ConnectionState},
+        connector::AuthFlow,
         principal::Actor,
     },
     store::{
@@ -121,6 +122,8 @@ impl Gateway {
         let mut missing: Vec<String> = operation
             .required_scopes
             .iter()
+            // Nobody grants scopes to a key: what it may do, its vendor says.
+            .filter(|_| connection.auth_flow == AuthFlow::Oauth)
             .chain(&input.required_scopes)
             .filter(|scope| !connection.scopes_granted.contains(scope))
             .cloned()

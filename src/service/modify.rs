@@ -87,7 +87,7 @@ impl Gateway {
         };
         let configured = Configured {
             configuration: Some(flow.configuration(&opened.values)),
-            destination_label: Some(flow.destination_label(&connector, &opened.values)),
+            destination_label: Some(flow.destination_label(&connector, &opened.values, None)),
             sealed,
             ordered_delivery,
             test: Some(test.clone()),

@@ -31,6 +31,7 @@ impl Gateway {
             let context = CallContext {
                 values: &opened.values,
                 signing: &opened.signing,
+                grant: None,
                 now: self.now(),
                 message_id: &message_id,
             };
@@ -54,8 +55,13 @@ impl Gateway {
             }
         }
         let finding = finding.unwrap_or_else(|| Self::unbuildable(connector, flow, "its test does not come to an end"));
-        let context =
-            CallContext { values: &opened.values, signing: &opened.signing, now: self.now(), message_id: &message_id };
+        let context = CallContext {
+            values: &opened.values,
+            signing: &opened.signing,
+            grant: None,
+            now: self.now(),
+            message_id: &message_id,
+        };
         let masked = |text: Option<String>| text.map(|text| mask(&text, &context));
         TestReport {
             outcome: finding.outcome,

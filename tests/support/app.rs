@@ -77,6 +77,7 @@ pub struct TestApp {
 struct Setup {
     directory: tempfile::TempDir,
     database_url: String,
+    connectors_dir: Option<std::path::PathBuf>,
     connect_to: Option<String>,
     ca_pem: Option<String>,
     seed: u64,
@@ -105,16 +106,27 @@ impl TestApp {
 
     /// A gateway on this database.
     pub async fn on(database: Database) -> Self {
-        Self::set_up(database, None).await
+        Self::set_up(database, None, None).await
     }
 
     /// A gateway for which this vendor stands at the hosts of its certificate.
     pub async fn with_vendor(database: Database, vendor: &Vendor) -> Self {
-        Self::set_up(database, Some(vendor)).await
+        Self::set_up(database, Some(vendor), None).await
     }
 
-    async fn set_up(database: Database, vendor: Option<&Vendor>) -> Self {
+    /// A gateway with one connector more.
+    pub async fn with_manifest(database: Database, manifest: &str) -> Self {
+        Self::set_up(database, None, Some(manifest)).await
+    }
+
+    async fn set_up(database: Database, vendor: Option<&Vendor>, manifest: Option<&str>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
+        let connectors_dir = manifest.map(|manifest| {
+            let connectors = directory.path().join("connectors");
+            std::fs::create_dir(&connectors).expect("a directory");
+            std::fs::write(connectors.join("more.toml"), manifest).expect("written");
+            connectors
+        });
         let database_url = match database {
             Database::Sqlite => format!("sqlite:{}", directory.path().join("gateway.db").display()),
             Database::Postgres => postgres::database().await,
@@ -122,6 +134,7 @@ impl TestApp {
         let setup = Setup {
             directory,
             database_url,
+            connectors_dir,
             connect_to: vendor.map(Vendor::connect_to),
             ca_pem: vendor.and_then(|vendor| vendor.ca_pem.clone()),
             seed: 1,
@@ -312,7 +325,7 @@ fn config(setup: &Setup) -> Config {
         base_path: String::new(),
         master_keys: MasterKeys::parse(MASTER_KEYS).expect("keys"),
         tokens: tokens(),
-        connectors_dir: None,
+        connectors_dir: setup.connectors_dir.clone(),
         return_origins: Vec::new(),
         allowed_destinations: AllowedDestination::parse_list("127.0.0.0/8").expect("ranges"),
         connect_to: ConnectTo::parse_list(setup.connect_to.as_deref().unwrap_or_default()).expect("rules"),

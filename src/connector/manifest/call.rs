@@ -1,17 +1,17 @@
 //! Calls: method, address, headers, query, body and which credential they carry.
 
+use chrono::NaiveDate;
 use http::{HeaderName, Method};
-use serde_json::Value;
-use toml::{Spanned, de::DeValue};
 
 use super::{
     super::{
         fault::{Faults, suggestion},
-        model::{Body, Call, Credential, Flow, JsonTemplate, Piece},
-        reader::{self, Table, Text},
+        model::{Body, Call, Credential, Flow, JsonTemplate, Piece, PieceValue},
+        reader::{Table, Text},
         template::{Name, Part, Template},
     },
-    names::{Names, Place},
+    body::{self, marked, pieces},
+    names::Names,
     url_template,
 };
 
@@ -59,34 +59,72 @@ pub(super) fn read(
         }
         return None;
     };
+    request(&mut table, faults, names, base, DEFAULT_CREDENTIAL)
+}
+
+/// The same, of a call that carries no credential unless it names one, and has no `base_url`.
+pub(super) fn read_bare(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>) -> Option<Call> {
+    let Some(mut table) = parent.table(faults, "request") else {
+        if !parent.has("request") {
+            parent.missing("request", "`request` is missing".to_owned());
+        }
+        return None;
+    };
+    request(&mut table, faults, names, None, NO_CREDENTIAL)
+}
+
+fn request(
+    table: &mut Table<'_, '_>,
+    faults: &mut Faults<'_>,
+    names: &Names<'_>,
+    base: Option<&BaseUrl>,
+    usual: &str,
+) -> Option<Call> {
     let method = table.need_word(faults, "method", &METHODS);
-    let credential = credential(&mut table, faults, names);
+    let credential = credential(table, faults, names, usual);
     let placed: Vec<&Credential> = names.flows.iter().filter_map(|flow| of(flow, credential.as_deref())).collect();
     let in_path = placed.iter().any(|credential| matches!(credential, Credential::Path { .. }));
     let names = &Names { credential: in_path, ..*names };
     let url = table.need_text(faults, "url");
     let url = url.and_then(|text| Some((url_template::read(faults, &text, base, names)?, text)));
-    let headers = headers(&mut table, faults, names);
-    let query = pieces(&mut table, faults, "query", names);
-    let body = body(&mut table, faults, names);
+    sunset(table, faults);
+    let headers = headers(table, faults, names);
+    let query = pieces(table, faults, "query", names);
+    let body = body::read(table, faults, names);
     table.finish(faults);
     if in_path && url.as_ref().is_some_and(|(url, _)| !url.path.names().any(|name| *name == Name::Credential)) {
         faults.add(&table.span, "the credential belongs into the path: say where by `{credential}`");
     }
     for credential in placed {
-        check_place(faults, &table, credential, &headers, &query, &body);
+        if !names.client && credential.templates().any(|template| template.names().any(is_client)) {
+            faults.add(&table.span, "this credential proves the OAuth client, and is for the revocation only");
+        }
+        check_place(faults, table, credential, &headers, &query, &body);
     }
     Some(Call { method: method?.clone(), url: url?.0, headers, query, body, credential })
+}
+
+const fn is_client(name: &Name) -> bool {
+    matches!(name, Name::ClientId | Name::ClientSecret)
+}
+
+/// The day on which the vendor switches the call off.
+pub(super) fn sunset(table: &mut Table<'_, '_>, faults: &mut Faults<'_>) {
+    let Some(text) = table.text(faults, "sunset") else { return };
+    match NaiveDate::parse_from_str(&text.value, "%Y-%m-%d") {
+        Ok(date) => faults.sunset(&text.span, date),
+        Err(_) => faults.add(&text.span, "`sunset` must be a day, such as \"2027-02-16\""),
+    }
 }
 
 fn of<'f>(flow: &'f Flow, name: Option<&str>) -> Option<&'f Credential> {
     flow.credentials.iter().find(|(known, _)| Some(known.as_str()) == name).map(|(_, credential)| credential)
 }
 
-fn credential(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>) -> Option<String> {
+fn credential(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>, usual: &str) -> Option<String> {
     let Some(text) = table.text(faults, "credential") else {
-        let known = names.flows.iter().any(|flow| of(flow, Some(DEFAULT_CREDENTIAL)).is_some());
-        return known.then(|| DEFAULT_CREDENTIAL.to_owned());
+        let known = names.flows.iter().any(|flow| of(flow, Some(usual)).is_some());
+        return known.then(|| usual.to_owned());
     };
     if text.value == NO_CREDENTIAL {
         return None;
@@ -117,7 +155,8 @@ fn check_place(
                 Some(known) == pointer.first() && (pointer.len() == 1 || !matches!(member, JsonTemplate::Object(_)))
             })
         }
-        (Credential::Form { .. }, Body::Json(_)) | (Credential::Json { .. }, Body::Form(_) | Body::Json(_)) => {
+        (Credential::Form { .. }, Body::Json(_) | Body::Related(_))
+        | (Credential::Json { .. }, Body::Form(_) | Body::Json(_) | Body::Related(_)) => {
             faults.add(&table.span, "the credential has no place in a body of this kind");
             return;
         }
@@ -126,6 +165,14 @@ fn check_place(
     if taken {
         faults.add(&table.span, "the credential's own place is taken by the call");
     }
+}
+
+/// Whether the manifest's own part of a header's value fits there (RFC 9110, 5.5).
+pub(super) fn fits_header(template: &Template) -> bool {
+    template.parts.iter().all(|part| match part {
+        Part::Literal(text) => !text.chars().any(char::is_control),
+        Part::Value(_) => true,
+    })
 }
 
 /// A header's name (RFC 9110, 5.1).
@@ -137,7 +184,11 @@ pub(super) fn header_name(faults: &mut Faults<'_>, text: &Text) -> Option<Header
     name
 }
 
-fn headers(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>) -> Vec<(HeaderName, Piece)> {
+pub(super) fn headers(
+    table: &mut Table<'_, '_>,
+    faults: &mut Faults<'_>,
+    names: &Names<'_>,
+) -> Vec<(HeaderName, Piece)> {
     let Some(all) = table.table(faults, "headers") else { return Vec::new() };
     let mut headers = Vec::new();
     for (key, value) in all.entries() {
@@ -149,93 +200,16 @@ fn headers(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>
                 format!("the header `{header}` is not a manifest's to set; credentials have their own place"),
             );
         }
-        headers.extend(piece(faults, value, names, optional).map(|piece| (header, piece)));
+        let Some(piece) = body::piece(faults, value, names, optional, false) else { continue };
+        if let PieceValue::Text(template) = &piece.value
+            && !fits_header(template)
+        {
+            faults.add(
+                &value.span(),
+                format!("the header `{header}` cannot carry a line break or another control character"),
+            );
+        }
+        headers.push((header, piece));
     }
     headers
-}
-
-fn pieces(
-    table: &mut Table<'_, '_>,
-    faults: &mut Faults<'_>,
-    key: &'static str,
-    names: &Names<'_>,
-) -> Vec<(String, Piece)> {
-    let Some(all) = table.table(faults, key) else { return Vec::new() };
-    let mut pieces = Vec::new();
-    for (key, value) in all.entries() {
-        let (name, optional) = marked(&key);
-        pieces.extend(piece(faults, value, names, optional).map(|piece| (name.value, piece)));
-    }
-    pieces
-}
-
-/// A key that ends with `?` is left out where a value is absent.
-fn marked(key: &Text) -> (Text, bool) {
-    match key.value.strip_suffix('?') {
-        Some(name) => (Text { value: name.to_owned(), span: key.span.clone() }, true),
-        None => (key.clone(), false),
-    }
-}
-
-fn piece(faults: &mut Faults<'_>, value: &Spanned<DeValue<'_>>, names: &Names<'_>, optional: bool) -> Option<Piece> {
-    let template = match value.get_ref() {
-        DeValue::Integer(_) | DeValue::Boolean(_) => {
-            let text = reader::json(faults, value)?.to_string();
-            Template { parts: vec![Part::Literal(text)] }
-        }
-        _ => {
-            let text = reader::text(faults, value, "a value")?;
-            names.template(faults, &text, Place { optional, ..Place::PLAIN })?
-        }
-    };
-    Some(Piece { template, optional })
-}
-
-fn body(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>) -> Body {
-    let form = table.has("form").then(|| pieces(table, faults, "form", names));
-    let json = table.any("json").map(|found| (found.span(), json_template(faults, found, names, false)));
-    match (form, json) {
-        (Some(_), Some((span, _))) => {
-            faults.add(&span, "a call has one body: `form` or `json`");
-            Body::Empty
-        }
-        (Some(form), None) => Body::Form(form),
-        (None, Some((_, Some(json)))) => Body::Json(json),
-        (None, Some((_, None)) | None) => Body::Empty,
-    }
-}
-
-fn json_template(
-    faults: &mut Faults<'_>,
-    found: &Spanned<DeValue<'_>>,
-    names: &Names<'_>,
-    optional: bool,
-) -> Option<JsonTemplate> {
-    match found.get_ref() {
-        DeValue::String(_) => {
-            let text = reader::text(faults, found, "a value")?;
-            let template = names.template(faults, &text, Place { optional, structured: true, secret: false })?;
-            Some(match template.parts.as_slice() {
-                [] => JsonTemplate::Literal(Value::String(String::new())),
-                [Part::Literal(text)] => JsonTemplate::Literal(Value::String(text.clone())),
-                _ => JsonTemplate::Text(template),
-            })
-        }
-        DeValue::Array(items) => {
-            let read: Vec<Option<JsonTemplate>> =
-                items.iter().map(|item| json_template(faults, item, names, optional)).collect();
-            read.into_iter().collect::<Option<_>>().map(JsonTemplate::Array)
-        }
-        DeValue::Table(_) => {
-            let table = reader::table(faults, found, "a body")?;
-            let mut members = Vec::new();
-            for (key, value) in table.entries() {
-                let (name, own) = marked(&key);
-                let member = json_template(faults, value, names, optional || own);
-                members.extend(member.map(|member| (name.value, own, member)));
-            }
-            Some(JsonTemplate::Object(members))
-        }
-        _ => reader::json(faults, found).map(JsonTemplate::Literal),
-    }
 }

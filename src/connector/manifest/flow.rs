@@ -5,19 +5,26 @@ use super::{
         ecma,
         fault::Faults,
         fields::address,
+        hosts::Hosts,
         library::LoadOptions,
-        model::{Address, Credential, Field, FieldKind, Flow},
-        reader::{Table, Text, table, text, wrong_type},
+        model::{Address, Credential, Field, FieldKind, Flow, Omitted, RefreshKind, Scope},
+        reader::{Table, Text, text, wrong_type},
     },
-    call, derive, identifier,
+    credential, derive, identifier,
     names::{Names, Place},
-    rule, words,
+    oauth,
+    provider::Provider,
+    words,
 };
 use crate::domain::{connector::AuthFlow, test_report::TestProof};
 
 /// The flows that this program runs.
-const FLOWS: [(&str, AuthFlow); 3] =
-    [("api_key", AuthFlow::ApiKey), ("basic", AuthFlow::Basic), ("signed_token", AuthFlow::SignedToken)];
+const FLOWS: [(&str, AuthFlow); 4] = [
+    ("api_key", AuthFlow::ApiKey),
+    ("basic", AuthFlow::Basic),
+    ("signed_token", AuthFlow::SignedToken),
+    ("oauth", AuthFlow::Oauth),
+];
 
 const KINDS: [(&str, FieldKind); 4] = [
     ("text", FieldKind::Text),
@@ -26,14 +33,56 @@ const KINDS: [(&str, FieldKind); 4] = [
     ("multiline", FieldKind::Multiline),
 ];
 
-pub(super) fn read_all(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptions) -> Vec<Flow> {
+/// What flows depend on.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'a> {
+    pub(super) options: LoadOptions,
+    pub(super) hosts: &'a Hosts,
+    pub(super) scopes: &'a [Scope],
+    pub(super) provider: Option<&'a Provider>,
+    /// There is a provider, and its own faults have been noted.
+    pub(super) broken: bool,
+    /// The usual name of an OAuth client.
+    pub(super) app: &'a str,
+}
+
+/// A flow that asks for nothing.
+pub(super) fn empty(flow: AuthFlow, options: LoadOptions) -> Flow {
+    Flow {
+        flow,
+        fields: Vec::new(),
+        refreshable: false,
+        scopes_editable: false,
+        revocable: false,
+        expires: false,
+        proof: TestProof::Syntax,
+        instructions: None,
+        oauth: None,
+        captures: Vec::new(),
+        one_of: Vec::new(),
+        derived: Vec::new(),
+        credentials: Vec::new(),
+        destination: None,
+        bound_addresses: Vec::new(),
+        allow_http: options.allow_http,
+        hosts: Hosts::default(),
+    }
+}
+
+/// The flows, and the steps of the test that captured values come from.
+pub(super) fn read_all(
+    root: &mut Table<'_, '_>,
+    faults: &mut Faults<'_>,
+    shared: Shared<'_>,
+) -> (Vec<Flow>, Vec<Text>) {
     let mut flows: Vec<Flow> = Vec::new();
+    let mut steps = Vec::new();
     let tables = root.tables(faults, "flows");
     if tables.is_empty() {
         root.missing("flows", "`[[flows]]` is missing: how does one connect?".to_owned());
     }
     for mut table in tables {
-        let flow = read(&mut table, faults, options);
+        let flow = read(&mut table, faults, shared, &mut steps);
         table.finish(faults);
         if let Some(flow) = flow {
             if flows.iter().any(|known| known.flow == flow.flow) {
@@ -42,39 +91,41 @@ pub(super) fn read_all(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, option
             flows.push(flow);
         }
     }
-    flows
+    (flows, steps)
 }
 
-fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptions) -> Option<Flow> {
+fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, shared: Shared<'_>, steps: &mut Vec<Text>) -> Option<Flow> {
     let kind = table.need_word(faults, "flow", &FLOWS);
     let proof = table.need_word(faults, "proof", &words(TestProof::ALL, TestProof::as_str));
     let expires = table.flag(faults, "expires");
     let instructions = table.text(faults, "instructions").map(|text| text.value);
     let destination = table.text(faults, "destination");
-    let fields = fields(table, faults, options);
+    let fields = fields(table, faults, shared);
     let one_of = groups(table, faults, &fields);
     let mut flow = Flow {
-        flow: kind.unwrap_or(AuthFlow::ApiKey),
         fields,
-        refreshable: false,
-        scopes_editable: false,
-        revocable: false,
         expires,
         proof: proof.unwrap_or(TestProof::Syntax),
         instructions,
         one_of,
-        derived: Vec::new(),
-        credentials: Vec::new(),
-        destination: None,
-        bound_addresses: Vec::new(),
-        allow_http: options.allow_http,
+        hosts: shared.hosts.clone(),
+        ..empty(kind.unwrap_or(AuthFlow::ApiKey), shared.options)
     };
+    let mut oauth = oauth_table(table, faults, kind, shared);
+    if let Some(table) = &mut oauth {
+        let (captures, more) = oauth::captures(table, faults);
+        flow.captures = captures;
+        steps.extend(more);
+    } else if let Some(provider) = shared.provider.filter(|_| kind == Some(AuthFlow::Oauth)) {
+        flow.captures.clone_from(&provider.captures);
+    }
     flow.derived = derive::read_all(table, faults, &Names::of_connection(&[&flow]));
     let flows = [&flow];
     let names = Names::of_connection(&flows);
     let destination =
         destination.and_then(|text| names.template(faults, &text, Place { optional: true, ..Place::PLAIN }));
-    let credentials = credentials(table, faults, &names);
+    let names = Names { client: kind == Some(AuthFlow::Oauth), ..names };
+    let credentials = credential::read_all(table, faults, &names);
     let signs = credentials.iter().any(|(_, credential)| matches!(credential, Credential::StandardWebhooks));
     match kind {
         Some(AuthFlow::SignedToken) if !signs => {
@@ -90,13 +141,50 @@ fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptions
     }
     flow.destination = destination;
     flow.credentials = credentials;
+    flow.oauth = match oauth {
+        Some(mut table) => {
+            let oauth = oauth::read(&mut table, faults, &flow, shared.app);
+            table.finish(faults);
+            oauth
+        }
+        None => shared.provider.filter(|_| kind == Some(AuthFlow::Oauth)).map(|provider| provider.oauth.clone()),
+    };
+    if let Some(oauth) = &flow.oauth {
+        flow.refreshable = oauth.refresh != RefreshKind::None;
+        flow.revocable = oauth.revocation.is_some();
+        let asked_for = oauth.authorize.is_some() && !oauth.omitted.contains(&Omitted::Scope);
+        flow.scopes_editable = asked_for && !shared.scopes.is_empty();
+    }
     kind.map(|_| flow)
 }
 
-fn fields(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptions) -> Vec<Field> {
+/// The table `oauth` of a flow that needs one of its own.
+fn oauth_table<'a, 'i>(
+    table: &mut Table<'a, 'i>,
+    faults: &mut Faults<'_>,
+    kind: Option<AuthFlow>,
+    shared: Shared<'_>,
+) -> Option<Table<'a, 'i>> {
+    let found = table.table(faults, "oauth");
+    match (kind, &found, shared.provider) {
+        (Some(AuthFlow::Oauth), Some(own), Some(provider)) => {
+            faults.add(&own.span, format!("the provider {} has it: leave either of them out", provider.name));
+        }
+        (Some(AuthFlow::Oauth), None, None) if !shared.broken && !table.has("oauth") => {
+            table.missing("oauth", "`[flows.oauth]` is missing: how does the vendor grant access?".to_owned());
+        }
+        (Some(kind), Some(own), _) if kind != AuthFlow::Oauth => {
+            faults.add(&own.span, format!("`oauth` is for the flow oauth, not for {kind}"));
+        }
+        _ => {}
+    }
+    found
+}
+
+fn fields(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, shared: Shared<'_>) -> Vec<Field> {
     let mut fields: Vec<Field> = Vec::new();
     for mut table in table.tables(faults, "fields") {
-        let field = field(&mut table, faults, options);
+        let field = field(&mut table, faults, shared);
         table.finish(faults);
         if let Some(field) = field {
             if fields.iter().any(|known| known.name == field.name) {
@@ -108,7 +196,7 @@ fn fields(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptio
     fields
 }
 
-fn field(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptions) -> Option<Field> {
+fn field(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, shared: Shared<'_>) -> Option<Field> {
     let name = identifier(table, faults, "name");
     let label = table.need_text(faults, "label");
     let help = table.text(faults, "help").map(|text| text.value);
@@ -117,6 +205,7 @@ fn field(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOption
     let secret = table.flag(faults, "secret");
     let optional = table.flag(faults, "optional");
     let integer = table.flag(faults, "integer");
+    let host = table.flag(faults, "host");
     let options_span = table.any("options").map(toml::Spanned::span);
     let select_options = select_options(table, faults);
     let default = table.text(faults, "default");
@@ -128,6 +217,15 @@ fn field(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOption
     }
     if integer && kind != FieldKind::Text {
         faults.add(&table.span, "`integer` is for `kind = \"text\"` only");
+    }
+    if host && (!matches!(kind, FieldKind::Text | FieldKind::Select) || secret) {
+        faults.add(&table.span, "`host` is for `kind = \"text\"` and `kind = \"select\"` only, and for no secret");
+    }
+    if host && shared.hosts.is_empty() {
+        faults.add(&table.span, "`host` needs the list `allowed_hosts` of the hosts that there may be");
+    }
+    for (option, _) in select_options.iter().filter(|(option, _)| host && !shared.hosts.admit(option)) {
+        faults.add(&table.span, format!("the option `{option}` is not among `allowed_hosts`"));
     }
     match (kind, options_span) {
         (FieldKind::Select, None) => table.missing("options", "`options` is missing: what can be selected?".to_owned()),
@@ -153,21 +251,22 @@ fn field(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOption
         regex,
         address: address_kind.unwrap_or(Address::Base),
         integer,
+        host,
     };
-    check_default(faults, &field, default.as_ref(), options);
+    check_default(faults, &field, default.as_ref(), shared);
     Some(field)
 }
 
-fn check_default(faults: &mut Faults<'_>, field: &Field, default: Option<&Text>, options: LoadOptions) {
+fn check_default(faults: &mut Faults<'_>, field: &Field, default: Option<&Text>, shared: Shared<'_>) {
     let Some(default) = default else { return };
     if field.secret {
         faults.add(&default.span, "a secret has no default");
     }
-    if let Err(problem) = field.accept(&default.value, options.allow_http) {
+    if let Err(problem) = field.accept(&default.value, shared.options.allow_http, shared.hosts) {
         faults.add(&default.span, format!("`default` {problem}"));
     }
     if field.kind == FieldKind::Url
-        && address(&default.value, field.address, options.allow_http).is_ok_and(|normal| normal != default.value)
+        && address(&default.value, field.address, shared.options.allow_http).is_ok_and(|normal| normal != default.value)
     {
         faults.add(&default.span, "`default` is not in its normal form, such as https://example.com");
     }
@@ -213,75 +312,4 @@ fn groups(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, fields: &[Field]) 
         groups.push(group);
     }
     groups
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Header,
-    Basic,
-    Query,
-    Form,
-    Json,
-    Path,
-    Signature,
-}
-
-const PLACES: [(&str, Kind); 7] = [
-    ("header", Kind::Header),
-    ("basic", Kind::Basic),
-    ("query", Kind::Query),
-    ("form", Kind::Form),
-    ("json", Kind::Json),
-    ("path", Kind::Path),
-    ("signature", Kind::Signature),
-];
-
-fn credentials(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>) -> Vec<(String, Credential)> {
-    let Some(all) = parent.table(faults, "credentials") else { return Vec::new() };
-    let mut credentials = Vec::new();
-    for (name, value) in all.entries() {
-        super::check_identifier(faults, &name, "the name of a credential");
-        if name.value == call::NO_CREDENTIAL {
-            faults.add(&name.span, "`none` stands for no credential");
-        }
-        let Some(mut table) = table(faults, value, "a credential") else { continue };
-        let credential = credential(&mut table, faults, names);
-        table.finish(faults);
-        credentials.extend(credential.map(|credential| (name.value, credential)));
-    }
-    credentials
-}
-
-fn credential(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>) -> Option<Credential> {
-    let kind = table.need_word(faults, "in", &PLACES)?;
-    let secret = |table: &mut Table<'_, '_>, faults: &mut Faults<'_>, key| {
-        // A password may be empty, where the vendor wants none.
-        let text = if table.has(key) { table.text(faults, key) } else { table.need_text(faults, key) }?;
-        names.template(faults, &text, Place::SECRET)
-    };
-    Some(match kind {
-        Kind::Signature => {
-            table.need_word(faults, "scheme", &[("standard_webhooks", ())])?;
-            Credential::StandardWebhooks
-        }
-        Kind::Basic => {
-            let (user, password) = (secret(table, faults, "user"), secret(table, faults, "password"));
-            Credential::Basic { user: user?, password: password? }
-        }
-        Kind::Path => Credential::Path { value: secret(table, faults, "value")? },
-        Kind::Header | Kind::Query | Kind::Form | Kind::Json => {
-            let (name, value) = (table.need_text(faults, "name"), secret(table, faults, "value"));
-            let (name, value) = (name?, value?);
-            match kind {
-                Kind::Header => Credential::Header { name: call::header_name(faults, &name)?, value },
-                Kind::Query => Credential::Query { name: name.value, value },
-                Kind::Form => Credential::Form { name: name.value, value },
-                _ => {
-                    let pointer = rule::pointer(faults, name)?;
-                    let step = |step: &str| step.replace("~1", "/").replace("~0", "~");
-                    Credential::Json { pointer: pointer.split('/').skip(1).map(step).collect(), value }
-                }
-            }
-        }
-    })
 }

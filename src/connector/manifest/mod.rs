@@ -1,22 +1,32 @@
 //! Reading a manifest: TOML in, a checked [`Connector`] out, or every fault at once.
 
+mod body;
 mod call;
+mod credential;
 mod derive;
 mod flow;
 mod names;
+mod oauth;
 mod operation;
+mod provider;
 mod rule;
+mod scope;
 mod test;
 mod url_template;
 
+use std::collections::BTreeMap;
+
 use toml::de::DeTable;
 
+pub(super) use self::provider::{Provider, read as read_provider};
 use self::{call::BaseUrl, names::Names};
 use super::{
-    fault::{Fault, Faults},
+    fault::{Fault, Faults, suggestion},
+    hosts::Hosts,
     library::{LoadOptions, Source},
-    model::{Base, Call, Connector, Credential, Flow, HintPlace, HintUnit, RetryHint},
+    model::{Base, Call, Connector, Credential, Flow, HintPlace, HintUnit, RetryHint, Step},
     reader::{Table, Text},
+    shape::{MANIFEST, Shape},
 };
 use crate::domain::connector::{AuthFlow, ConnectorFamily};
 
@@ -27,22 +37,40 @@ const VERSION: i64 = 1;
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the text.
-pub(super) fn read(source: &Source, options: LoadOptions) -> Result<Connector, Vec<Fault>> {
+pub(super) fn read(
+    source: &Source,
+    options: LoadOptions,
+    providers: &BTreeMap<String, Option<Provider>>,
+) -> Result<Connector, Vec<Fault>> {
+    parse(source, &MANIFEST, |root, faults| connector(root, faults, options, providers))
+}
+
+/// Parses a file and hands its tables to `read`; what it notes, and what it never asked for, are faults.
+fn parse<T>(
+    source: &Source,
+    shape: &'static Shape,
+    read: impl FnOnce(&mut Table<'_, '_>, &mut Faults<'_>) -> Option<T>,
+) -> Result<T, Vec<Fault>> {
     let mut faults = Faults::new(&source.file, &source.text);
     let (document, errors) = DeTable::parse_recoverable(&source.text);
     for error in &errors {
         faults.add(&error.span().unwrap_or_default(), format!("is no TOML: {}", error.message()));
     }
-    let mut root = Table::new(document.get_ref(), 0..0);
-    let connector = connector(&mut root, &mut faults, options);
+    let mut root = Table::new(document.get_ref(), 0..0, Some(shape));
+    let found = read(&mut root, &mut faults);
     root.finish(&mut faults);
-    match connector {
-        Some(connector) if faults.is_empty() => Ok(connector),
+    match found {
+        Some(found) if faults.is_empty() => Ok(found),
         _ => Err(faults.into_list()),
     }
 }
 
-fn connector(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptions) -> Option<Connector> {
+fn connector(
+    root: &mut Table<'_, '_>,
+    faults: &mut Faults<'_>,
+    options: LoadOptions,
+    providers: &BTreeMap<String, Option<Provider>>,
+) -> Option<Connector> {
     version(root, faults);
     let slug = identifier(root, faults, "slug");
     let display_name = root.need_text(faults, "display_name");
@@ -50,17 +78,45 @@ fn connector(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOpt
     let description = root.need_text(faults, "description");
     let documentation_url = web_address(root, faults, "documentation_url");
     let base_url = root.text(faults, "base_url");
-    let (error_code, error_message) = error_pointers(root, faults);
-    let retry_hints = retry_hints(root, faults);
+    let (mut error_code, mut error_message) = error_pointers(root, faults);
+    let mut retry_hints = retry_hints(root, faults);
+    let named = root.text(faults, "provider");
+    let provider = named.as_ref().and_then(|name| {
+        let found = providers.get(&name.value);
+        if found.is_none() {
+            let hint = suggestion(&name.value, providers.keys().map(String::as_str));
+            faults.add(&name.span, format!("there is no provider `{}`{hint}", name.value));
+        }
+        found
+    });
+    let broken = provider.is_some_and(Option::is_none);
+    let provider = provider.and_then(Option::as_ref);
+    let mut hosts = hosts(root, faults);
+    let scopes = scope::read_all(root, faults, provider.map(|provider| provider.scopes.as_slice()).unwrap_or_default());
+    if let Some(provider) = provider {
+        hosts.extend(&provider.hosts);
+        error_code.extend_from_slice(&provider.error_code);
+        error_message.extend_from_slice(&provider.error_message);
+        retry_hints.extend_from_slice(&provider.retry_hints);
+    }
 
-    let flows = flow::read_all(root, faults, options);
+    let app = slug.as_deref().unwrap_or_default();
+    let shared = flow::Shared { options, hosts: &hosts, scopes: &scopes, provider, broken, app };
+    let (flows, steps) = flow::read_all(root, faults, shared);
+    if let Some(name) = named.filter(|_| !flows.iter().any(|flow| flow.flow == AuthFlow::Oauth)) {
+        faults.add(&name.span, "`provider` is for connectors with a flow oauth, and there is none");
+    }
     let all: Vec<&Flow> = flows.iter().collect();
     let base = base_url.as_ref().and_then(|text| BaseUrl::read(faults, text, &all));
-    let (test, mut bound) = test::read_all(root, faults, &flows, base.as_ref());
-    let (operations, more) = operation::read_all(root, faults, &all, base.as_ref());
+    let (test, mut bound) = test::read_all(root, faults, &flows, base.as_ref(), &scopes);
+    check_steps(faults, &test, &steps);
+    let (operations, more) = operation::read_all(root, faults, &all, base.as_ref(), &scopes);
     bound.extend(more);
-    let rules =
+    let mut rules =
         rule::read_all(root, faults, "rules", rule::Place { names: &Names::of_connection(&all), later_steps: None });
+    rules.extend(provider.into_iter().flat_map(|provider| provider.rules.clone()));
+    let mut sunsets = faults.take_sunsets();
+    sunsets.extend(provider.into_iter().flat_map(|provider| provider.sunsets.clone()));
 
     let mut flows = flows;
     for (flow, address) in bound {
@@ -77,14 +133,38 @@ fn connector(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOpt
         description: description?.value,
         documentation_url,
         flows,
-        scopes: Vec::new(),
+        scopes,
         operations,
         test,
         rules,
         retry_hints,
         error_code,
         error_message,
+        hosts,
+        sunsets,
     })
+}
+
+/// Captured values come from steps that there are.
+fn check_steps(faults: &mut Faults<'_>, test: &[Step], steps: &[Text]) {
+    for step in steps {
+        let of_oauth = |known: &&Step| known.flows.contains(&AuthFlow::Oauth);
+        if !test.iter().filter(of_oauth).any(|known| known.name == step.value) {
+            let hint = suggestion(&step.value, test.iter().filter(of_oauth).map(|known| known.name.as_str()));
+            faults.add(&step.span, format!("the test of the flow oauth has no step `{}`{hint}", step.value));
+        }
+    }
+}
+
+/// The hosts that may come from outside the manifest.
+fn hosts(root: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> Hosts {
+    let mut hosts = Hosts::default();
+    for text in root.texts(faults, "allowed_hosts") {
+        if let Err(problem) = hosts.add(&text.value) {
+            faults.add(&text.span, format!("`{}` {problem}", text.value));
+        }
+    }
+    hosts
 }
 
 fn version(root: &mut Table<'_, '_>, faults: &mut Faults<'_>) {
@@ -137,15 +217,17 @@ fn error_pointers(root: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> (Vec<Str
 }
 
 fn retry_hints(root: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> Vec<RetryHint> {
-    const UNITS: [(&str, HintUnit); 3] = [
+    const UNITS: [(&str, HintUnit); 4] = [
         ("seconds", HintUnit::Seconds),
         ("milliseconds", HintUnit::Milliseconds),
         ("unix_seconds", HintUnit::UnixSeconds),
+        ("time", HintUnit::Time),
     ];
     let mut hints = Vec::new();
     for mut table in root.tables(faults, "retry_after") {
         let header = table.text(faults, "header");
         let json = table.text(faults, "json");
+        let pattern = table.text(faults, "pattern").and_then(|text| rule::pattern(faults, &text, "`pattern`"));
         let unit = table.need_word(faults, "unit", &UNITS);
         let place = match (header, json) {
             (Some(header), None) => call::header_name(faults, &header).map(HintPlace::Header),
@@ -156,7 +238,7 @@ fn retry_hints(root: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> Vec<RetryHi
             }
         };
         table.finish(faults);
-        hints.extend(place.zip(unit).map(|(place, unit)| RetryHint { place, unit }));
+        hints.extend(place.zip(unit).map(|(place, unit)| RetryHint { place, pattern, unit }));
     }
     hints
 }

@@ -5,12 +5,13 @@ use serde_json::Value;
 
 use super::super::{
     fault::{Faults, suggestion},
-    model::{Derived, FieldKind, Flow},
+    model::{CaptureFrom, Derived, DerivedRule, FieldKind, Flow},
     payload,
     placeholders::shown,
     reader::Text,
-    template::{Name, Template},
+    template::{Name, Template, Token},
 };
+use crate::domain::connector::AuthFlow;
 
 /// What a template's place asks of its values.
 #[derive(Clone, Copy)]
@@ -52,12 +53,38 @@ pub(super) struct Names<'a> {
     pub(super) message: bool,
     /// Whether a credential can stand in the path.
     pub(super) credential: bool,
+    /// Which values of a grant there are.
+    pub(super) stage: Stage<'a>,
+    /// Whether the OAuth client is at hand, and secrets may stand anywhere: in the call that revokes a grant,
+    /// and in what it carries.
+    pub(super) client: bool,
+}
+
+/// How far a grant has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage<'a> {
+    /// Nobody has consented yet.
+    Consent,
+    /// The callback has come.
+    Exchange,
+    /// There is a token, and these steps of the test have been answered.
+    Test(&'a [String]),
+    /// All is known.
+    Kept,
 }
 
 impl<'a> Names<'a> {
     /// The names that a connection alone has.
     pub(super) const fn of_connection(flows: &'a [&'a Flow]) -> Self {
-        Self { flows, derived: &[], payload: None, message: false, credential: false }
+        Self {
+            flows,
+            derived: &[],
+            payload: None,
+            message: false,
+            credential: false,
+            stage: Stage::Kept,
+            client: false,
+        }
     }
 
     /// Parses a template and checks it for its place.
@@ -79,7 +106,7 @@ impl<'a> Names<'a> {
             let name_shown = shown(name);
             match self.look(name) {
                 Err(problem) => faults.add(&text.span, problem),
-                Ok(kind) if kind.secret && !place.secret => {
+                Ok(kind) if kind.secret && !(place.secret || self.client) => {
                     faults.add(&text.span, format!("`{{{name_shown}}}` is secret: only a credential may carry it"));
                 }
                 Ok(kind) if kind.optional && !place.optional => faults.add(
@@ -122,7 +149,18 @@ impl<'a> Names<'a> {
             Name::Credential if !self.credential => {
                 Err("`{credential}` may stand in a path only, and needs a credential `in = \"path\"`".to_owned())
             }
-            Name::Credential => Ok(Kind { secret: true, ..PRESENT }),
+            Name::Grant(grant) => self.grant(grant),
+            Name::Token(_) if self.stage == Stage::Consent || self.stage == Stage::Exchange => {
+                Err(format!("`{{{}}}`: there is no token yet", shown(name)))
+            }
+            Name::Token(token) => match self.flows.iter().find(|flow| flow.flow != AuthFlow::Oauth) {
+                Some(flow) => Err(format!("the flow {} has no token: only oauth has", flow.flow)),
+                None => Ok(Kind { optional: *token == Token::Refresh, secret: true, ..PRESENT }),
+            },
+            Name::ClientId | Name::ClientSecret if !self.client => {
+                Err(format!("`{{{}}}` is for the revocation, and for credentials that it carries", shown(name)))
+            }
+            Name::Credential | Name::ClientSecret => Ok(Kind { secret: true, ..PRESENT }),
             _ => Ok(PRESENT),
         }
     }
@@ -143,6 +181,47 @@ impl<'a> Names<'a> {
         Ok(found)
     }
 
+    fn grant(&self, name: &str) -> Result<Kind, String> {
+        let mut found = PRESENT;
+        for flow in self.flows {
+            let Some(capture) = flow.captures.iter().find(|capture| capture.name == name) else {
+                let known = flow.captures.iter().map(|capture| capture.name.as_str());
+                return Err(format!("the flow {} captures no `{name}`{}", flow.flow, suggestion(name, known)));
+            };
+            let there = match (self.stage, &capture.from) {
+                (Stage::Consent, _) => false,
+                (Stage::Exchange, from) => matches!(from, CaptureFrom::Callback(_)),
+                (Stage::Test(answered), CaptureFrom::Step(step, _)) => answered.contains(step),
+                (Stage::Test(_) | Stage::Kept, _) => true,
+            };
+            if !there {
+                return Err(format!("`{{grant.{name}}}` is not known yet here"));
+            }
+            found.optional |= capture.optional;
+        }
+        Ok(found)
+    }
+
+    /// A derived value whose sources are not known yet is not known either.
+    fn known_yet(&self, derived: &Derived) -> Result<(), String> {
+        let template = |template: &Template| template.names().try_for_each(|name| self.source(name));
+        match &derived.rule {
+            DerivedRule::FirstOf(templates) => {
+                let mut results = templates.iter().map(template);
+                results.find(Result::is_ok).or_else(|| templates.first().map(template)).unwrap_or(Ok(()))
+            }
+            DerivedRule::Capture { from, .. } | DerivedRule::Chosen { from, .. } => self.source(from),
+            DerivedRule::Mail(_) => Ok(()),
+        }
+    }
+
+    fn source(&self, name: &Name) -> Result<(), String> {
+        match name {
+            Name::Grant(grant) => self.grant(grant).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
     fn derived(&self, name: &str) -> Result<Kind, String> {
         let kind = |derived: &Derived| Kind { optional: derived.optional, single: true, secret: derived.secret };
         if let Some(own) = self.derived.iter().find(|derived| derived.name == name) {
@@ -154,6 +233,7 @@ impl<'a> Names<'a> {
                 let known = flow.derived.iter().chain(self.derived).map(|derived| derived.name.as_str());
                 return Err(format!("nothing derives `{name}`{}", suggestion(name, known)));
             };
+            self.known_yet(derived)?;
             let kind = kind(derived);
             found.optional |= kind.optional;
             found.secret |= kind.secret;

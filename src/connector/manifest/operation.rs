@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     super::{
         fault::{Faults, Span},
-        model::{ANY_EVENT, Flow, Operation, Unsure},
+        model::{ANY_EVENT, Flow, Operation, Scope, Unsure},
         payload,
         reader::{self, Table},
     },
@@ -15,7 +15,7 @@ use super::{
     call::{self, BaseUrl},
     derive,
     names::Names,
-    rule,
+    rule, scope,
 };
 use crate::domain::connector::AuthFlow;
 
@@ -26,11 +26,12 @@ pub(super) fn read_all(
     faults: &mut Faults<'_>,
     flows: &[&Flow],
     base: Option<&BaseUrl>,
+    scopes: &[Scope],
 ) -> (Vec<Operation>, Bound) {
     let mut operations: Vec<Operation> = Vec::new();
     let mut bounds = Vec::new();
     for mut table in root.tables(faults, "operations") {
-        let operation = read(&mut table, faults, flows, base);
+        let operation = read(&mut table, faults, flows, base, scopes);
         table.finish(faults);
         if let Some(operation) = operation {
             if operations.iter().any(|known| known.event_type == operation.event_type) {
@@ -48,9 +49,11 @@ fn read(
     faults: &mut Faults<'_>,
     flows: &[&Flow],
     base: Option<&BaseUrl>,
+    scopes: &[Scope],
 ) -> Option<Operation> {
     let event_type = event_type(table, faults);
     let title = table.need_text(faults, "title");
+    let required_scopes = scope::named(table, faults, "required_scopes", scopes);
     let schema = json(table, faults, "payload_schema");
     let example = json(table, faults, "example_payload");
     let validator = schema.as_ref().and_then(|(schema, span)| {
@@ -64,14 +67,14 @@ fn read(
     }
     let any = Value::Object(serde_json::Map::new());
     let payload = Some(schema.as_ref().map_or(&any, |(schema, _)| schema));
-    let event = Names { payload, ..Names::of_connection(flows) };
+    let event = Names { payload, message: true, ..Names::of_connection(flows) };
     let derived = derive::read_all(table, faults, &event);
     for name in derived.iter().map(|derived| &derived.name) {
         if flows.iter().any(|flow| flow.derived.iter().any(|known| known.name == *name)) {
             faults.add(&table.span, format!("the flow derives `{name}` already"));
         }
     }
-    let names = Names { derived: &derived, message: true, ..event };
+    let names = Names { derived: &derived, ..event };
     let call = call::read(table, faults, &names, base);
     let of_connection = Names::of_connection(flows);
     let rules = rule::read_all(table, faults, "rules", rule::Place { names: &of_connection, later_steps: None });
@@ -79,7 +82,7 @@ fn read(
     Some(Operation {
         event_type: event_type?,
         title: title?.value,
-        required_scopes: Vec::new(),
+        required_scopes,
         payload_schema: schema?.0,
         example_payload: example?.0,
         validator: validator.map_or_else(OnceLock::new, |validator| OnceLock::from(Ok(validator))),

@@ -9,8 +9,9 @@ use super::{
     super::{
         ecma,
         fault::{Faults, suggestion},
-        model::{Account, Class, Condition, Matcher, Rule, Source, Then},
+        model::{Account, Class, Condition, Matcher, MissingScopes, Rule, Source, Then},
         reader::{self, Table, Text, table, text, wrong_type},
+        shape::{MATCHER, SOURCE},
     },
     call,
     names::{self, Names},
@@ -59,12 +60,17 @@ fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, place: Place<'_>) ->
     let when = condition(table, faults);
     let detail = table.text(faults, "detail").map(|text| text.value);
     let missing_scopes = missing_scopes(table, faults);
+    let wait = table.number(faults, "wait_seconds");
     let class = table.word(faults, "then", &CLASSES);
+    if wait.is_some() && class.is_some_and(|class| !matches!(class, Class::RateLimited | Class::Retryable)) {
+        faults.add(&table.span, "`wait_seconds` is for rate_limited and retryable only");
+    }
     let mut rule = Rule {
         when,
         then: Then::Class(Class::Rejected),
         detail,
         missing_scopes,
+        wait,
         account: Account::default(),
         proof: None,
     };
@@ -142,7 +148,7 @@ fn matchers(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>, key: &'static s
 fn matcher(faults: &mut Faults<'_>, found: &Spanned<DeValue<'_>>) -> Option<Matcher> {
     match found.get_ref() {
         DeValue::Table(_) => {
-            let mut table = table(faults, found, "a condition")?;
+            let mut table = table(faults, found, "a condition", Some(&MATCHER))?;
             let matches = table.text(faults, "matches");
             let present = table.any("present");
             table.finish(faults);
@@ -182,12 +188,16 @@ pub(super) fn pattern(faults: &mut Faults<'_>, text: &Text, what: &str) -> Optio
     ecma::compile(&text.value).map_err(|problem| faults.add(&text.span, format!("{what} {problem}"))).ok()
 }
 
-fn missing_scopes(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> Option<(String, Regex)> {
+fn missing_scopes(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> Option<MissingScopes> {
     let mut table = parent.table(faults, "missing_scopes")?;
-    let json = table.need_text(faults, "json").and_then(|text| pointer(faults, text));
-    let regex = table.need_text(faults, "pattern").and_then(|text| pattern(faults, &text, "`pattern`"));
+    let texts = table.texts(faults, "json");
+    if texts.is_empty() {
+        table.missing("json", "`json` is missing: where are they named?".to_owned());
+    }
+    let pointers = texts.into_iter().filter_map(|text| pointer(faults, text)).collect();
+    let pattern = table.text(faults, "pattern").and_then(|text| pattern(faults, &text, "`pattern`"));
     table.finish(faults);
-    json.zip(regex)
+    Some(MissingScopes { pointers, pattern })
 }
 
 /// Where the account's id and name are taken from.
@@ -209,7 +219,7 @@ fn sources(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>, key: &'static st
 
 fn source(faults: &mut Faults<'_>, found: &Spanned<DeValue<'_>>, names: &Names<'_>) -> Option<Source> {
     if found.get_ref().is_table() {
-        let mut table = table(faults, found, "a source")?;
+        let mut table = table(faults, found, "a source", Some(&SOURCE))?;
         let json = table.need_text(faults, "json").and_then(|text| pointer(faults, text));
         let regex = table.need_text(faults, "pattern").and_then(|text| pattern(faults, &text, "`pattern`"));
         table.finish(faults);

@@ -3,14 +3,14 @@
 use super::{
     super::{
         fault::{Faults, suggestion},
-        model::{Flow, Step},
+        model::{Flow, Scope, Step},
         reader::{Table, Text},
     },
     bound,
     call::{self, BaseUrl},
     identifier,
-    names::Names,
-    rule, words,
+    names::{Names, Stage},
+    rule, scope, words,
 };
 use crate::domain::{connector::AuthFlow, test_report::TestProof};
 
@@ -24,6 +24,7 @@ pub(super) fn read_all(
     faults: &mut Faults<'_>,
     flows: &[Flow],
     base: Option<&BaseUrl>,
+    scopes: &[Scope],
 ) -> (Vec<Step>, Bound) {
     let mut tables = root.tables(faults, "test");
     let heads: Vec<(Option<String>, Vec<AuthFlow>)> =
@@ -41,12 +42,15 @@ pub(super) fn read_all(
         let later = heads[index + 1..].iter().filter(|(_, flows)| used_by.iter().all(|flow| flows.contains(flow)));
         let later: Vec<String> = later.filter_map(|(name, _)| name.clone()).collect();
         let users: Vec<&Flow> = flows.iter().filter(|flow| used_by.contains(&flow.flow)).collect();
-        let step = read(&mut table, faults, &users, &later, base);
+        let earlier: Vec<String> = heads[..index].iter().filter_map(|(name, _)| name.clone()).collect();
+        let wanted = scope::named(&mut table, faults, "scopes", scopes);
+        let step = read(&mut table, faults, &users, (&earlier, &later), base);
         table.finish(faults);
         if let (Some(mut step), Some(name)) = (step, name) {
             bounds.extend(bound(&step.call, &users));
             step.name.clone_from(name);
             step.flows.clone_from(used_by);
+            step.scopes = wanted;
             steps.push(step);
         }
     }
@@ -78,14 +82,14 @@ fn read(
     table: &mut Table<'_, '_>,
     faults: &mut Faults<'_>,
     flows: &[&Flow],
-    later: &[String],
+    (earlier, later): (&[String], &[String]),
     base: Option<&BaseUrl>,
 ) -> Option<Step> {
-    let names = Names { message: true, ..Names::of_connection(flows) };
+    let names = Names { message: true, stage: Stage::Test(earlier), ..Names::of_connection(flows) };
     let of_connection = Names::of_connection(flows);
     let call = call::read(table, faults, &names, base);
     let rules = rule::read_all(table, faults, "rules", rule::Place { names: &of_connection, later_steps: Some(later) });
     let account = rule::account(table, faults, &of_connection);
     let proof = table.word(faults, "proof", &words(TestProof::ALL, TestProof::as_str));
-    Some(Step { name: String::new(), flows: Vec::new(), call: call?, rules, account, proof })
+    Some(Step { name: String::new(), flows: Vec::new(), scopes: Vec::new(), call: call?, rules, account, proof })
 }

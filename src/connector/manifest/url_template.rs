@@ -4,7 +4,7 @@
 use super::{
     super::{
         fault::Faults,
-        model::{Address, Base, FieldKind, Flow, UrlTemplate},
+        model::{Address, Base, DerivedRule, FieldKind, Flow, UrlTemplate},
         reader::Text,
         template::{Name, Part, Template},
     },
@@ -60,7 +60,10 @@ fn parse(faults: &mut Faults<'_>, text: &Text, address: &str, names: &Names<'_>)
         names.check(faults, text, host, Place::PLAIN);
     }
     names.check(faults, text, &url.path, Place { secret: names.credential, ..Place::PLAIN });
-    for name in url.path.names().filter(|name| **name != Name::Credential && names.is_secret(name)) {
+    if let Base::Listed(name) = &url.base {
+        names.check(faults, text, &Template { parts: vec![Part::Value(name.clone())] }, Place::PLAIN);
+    }
+    for name in url.path.names().filter(|name| **name != Name::Credential && !names.client && names.is_secret(name)) {
         faults.add(
             &text.span,
             format!("`{{{}}}` is secret: only a credential may carry it", super::super::placeholders::shown(name)),
@@ -81,8 +84,12 @@ fn split(template: Template, names: &Names<'_>) -> Result<UrlTemplate, String> {
         Some(Part::Literal(start)) if start.starts_with("https://") => {
             let rest = start["https://".len()..].to_owned();
             let (host, path) = split_host([Part::Literal(rest)].into_iter().chain(parts));
-            check_host(&host)?;
             check_path(&path)?;
+            if let [Part::Value(name)] = host.parts.as_slice() {
+                check_listed(name, names)?;
+                return Ok(UrlTemplate { base: Base::Listed(name.clone()), path });
+            }
+            check_host(&host)?;
             Ok(UrlTemplate { base: Base::Host(host), path })
         }
         _ => {
@@ -124,6 +131,40 @@ fn check_field(name: &str, path: &Template, names: &Names<'_>) -> Result<(), Str
         }
         if field.address == Address::Whole && !path.parts.is_empty() {
             return Err(format!("the field `{name}` is a whole address; nothing can follow it"));
+        }
+    }
+    Ok(())
+}
+
+/// A host that is a value: `allowed_hosts` says which there may be.
+fn check_listed(name: &Name, names: &Names<'_>) -> Result<(), String> {
+    let shown = super::super::placeholders::shown(name);
+    for flow in names.flows {
+        if flow.hosts.is_empty() {
+            return Err(format!(
+                "`{{{shown}}}` as a host needs the list `allowed_hosts` of the hosts that there may be"
+            ));
+        }
+        match name {
+            Name::Field(field) if flow.fields.iter().any(|known| known.name == *field && !known.host) => {
+                return Err(format!("the field `{field}` is no host: it needs `host = true`"));
+            }
+            Name::Grant(grant) if flow.captures.iter().any(|known| known.name == *grant && !known.host) => {
+                return Err(format!("what `{grant}` captures is no host: it needs `host = true`"));
+            }
+            Name::Derived(derived) => {
+                let rule = flow.derived.iter().find(|known| known.name == *derived).map(|known| &known.rule);
+                let Some(DerivedRule::Chosen { values, .. }) = rule else { continue };
+                if let Some((_, host)) = values.iter().find(|(_, host)| !flow.hosts.admit(host)) {
+                    return Err(format!("`{{{shown}}}` may be `{host}`, which is not among `allowed_hosts`"));
+                }
+            }
+            Name::Field(_) | Name::Grant(_) => {}
+            _ => {
+                return Err(format!(
+                    "`{{{shown}}}` cannot be a host: only a field, a derived value or a value of the grant can"
+                ));
+            }
         }
     }
     Ok(())

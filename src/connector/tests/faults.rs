@@ -1,6 +1,6 @@
 use super::{connector, load, sample, shown};
 
-const RIGHT: &str = r#"version = 1
+pub(super) const RIGHT: &str = r#"version = 1
 slug = "sample"
 display_name = "Sample"
 family = "crm"
@@ -134,12 +134,13 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("slug = \"sample\"", "slug = 7", "`slug` must be a text, not an integer"),
     ("https://api.example.com/v1", "http://api.example.com/v1", "an address begins with `https://`"),
     ("https://api.example.com/v1", "https://api.example.com/", "must not end with `/`"),
-    ("https://api.example.com/v1", "https://{field.site}", "must end with a literal domain"),
+    ("https://api.example.com/v1", "https://{field.site}", "needs the list `allowed_hosts`"),
     ("https://api.example.com/v1", "https://{field.site}.com", "must end with a literal domain"),
     ("code = \"/code\"", "code = \"code\"", "a JSON pointer begins with `/`"),
     ("header = \"x-reset\"", "header = \"x reset\"", "is no header's name"),
     ("unit = \"seconds\"", "unit = \"second\"", "did you mean `seconds`?"),
-    ("flow = \"api_key\"", "flow = \"oauth\"", "`flow` cannot be `oauth`"),
+    ("flow = \"api_key\"", "flow = \"oauth\"", "`[flows.oauth]` is missing"),
+    ("flow = \"api_key\"", "flow = \"jwt\"", "`flow` cannot be `jwt`"),
     ("flow = \"api_key\"", "flow = \"signed_token\"", "needs a credential `in = \"signature\"`"),
     (
         "in = \"header\"\nname = \"Authorization\"\nvalue = \"Token {field.key}\"",
@@ -194,6 +195,14 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("a = \"{payload.a}\"", "a = \"{payload.a\"", "is not closed"),
     ("when_unsure = \"fail\"", "when_unsure = \"never\"", "known here: retry, fail"),
     ("[[rules]]", "[oauth]\nx = 1\n\n[[rules]]", "unknown key `oauth`"),
+    ("\"X-Id\" = \"{message.id}\"", "\"X-Id\" = \"a\\r\\nb: {message.id}\"", "cannot carry a line break"),
+    ("matches = \"^no\"", "matches = \"(?:a{1000}){1000}\"", "`matches` is no pattern"),
+    ("value = \"Token {field.key}\"", "value = \"Token {token.access}\"", "the flow api_key has no token"),
+    ("url = \"/me\"", "url = \"https://{field.site}/me\"", "needs the list `allowed_hosts`"),
+    ("url = \"/me\"", "url = \"/me\", sunset = \"soon\"", "`sunset` must be a day"),
+    ("base_url", "allowed_hosts = [\"*.com\"]\nbase_url", "would let a whole top-level domain in"),
+    ("base_url", "provider = \"nobody\"\nbase_url", "there is no provider `nobody`"),
+    ("when_unsure = \"fail\"", "required_scopes = [\"a\"]", "the connector has no scope `a`"),
 ];
 
 #[test]

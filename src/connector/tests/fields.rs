@@ -86,7 +86,7 @@ fn addresses_are_brought_into_form_and_defaults_filled_in() {
     let expected =
         [("server", "https://example.com/app"), ("hook", "https://example.com/a?[sealed]"), ("region", "eu")];
     assert_eq!(shown, expected);
-    assert_eq!(flow.destination_label(&read, &values).as_deref(), Some("example.com eu"));
+    assert_eq!(flow.destination_label(&read, &values, None).as_deref(), Some("example.com eu"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn masked(text: &str, secret: &str) -> String {
     values.set("hook", "https://example.com/events?sig=q-token", false);
     values.set("key", secret, true);
     let signing = SigningKeys(vec![Secret::from(WHSEC)]);
-    mask(text, &CallContext { values: &values, signing: &signing, now: now(), message_id: "msg_1" })
+    mask(text, &CallContext { values: &values, signing: &signing, grant: None, now: now(), message_id: "msg_1" })
 }
 
 #[test]

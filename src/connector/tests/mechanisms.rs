@@ -100,3 +100,80 @@ fn the_body_of_a_request_stays_out_of_its_debug_text() {
     let request = deliver(&read, &[("key", "k-12345")], &json!({"a": "ada@example.com"})).unwrap();
     assert_eq!(format!("{request:?} {:?}", request.body), format!("POST https://api.example.com {SEALED}"));
 }
+
+/// The same, with values that the operation derives.
+fn deriving(derived: &str, request: &str) -> Arc<Connector> {
+    let request = format!("{request}\n{derived}");
+    connector(&sample("in = \"query\"\nname = \"k\"\nvalue = \"{field.key}\"", PROPERTIES, "\"a\"", &request))
+}
+
+#[test]
+fn a_value_as_its_hash_and_as_what_is_chosen_by_it() {
+    let read = deriving(
+        "[operations.derived.hash]\nfrom = \"payload.a\"\ntransform = [\"lower_case\", \"md5\"]\n\
+         [operations.derived.id]\nfrom = \"message.id\"\npattern = \"^msg_(.*)$\"\ntransform = \"sha256\"\n\
+         [operations.derived.kind]\nfrom = \"payload.b\"\nvalues = { x = \"long\", y = \"short\" }",
+        "method = \"PUT\"\nurl = \"/members/{derived.hash}\"\njson = { id = \"{derived.id}\", \"kind?\" = \"{derived.kind}\" }",
+    );
+    let request = deliver(&read, &[("key", "k")], &json!({"a": "Ada@Example.com", "b": "y"})).unwrap();
+    assert_eq!(request.url.path(), "/v1/members/3e3417d7ef77d5932a6734b916515ed5");
+    let id = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b";
+    assert_eq!(serde_json::from_slice::<Value>(request.body.expose()).unwrap(), json!({"id": id, "kind": "short"}));
+    assert_eq!(body(&read, &json!({"a": "x", "b": "z"})), json!({ "id": id }), "not among the values");
+}
+
+#[test]
+fn json_in_a_text_of_a_form() {
+    let read = with(
+        "in = \"query\"\nname = \"k\"\nvalue = \"{field.key}\"",
+        "method = \"POST\"\nurl = \"/x\"\nform = { visit = { email = \"{payload.a}\" }, \"more?\" = [\"{payload.b}\"] }",
+    );
+    let request = deliver(&read, &[("key", "k")], &json!({"a": "a\",\"x\":\"&b"})).unwrap();
+    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(request.body.expose()).into_owned().collect();
+    assert_eq!(pairs, [("visit".to_owned(), json!({"email": "a\",\"x\":\"&b"}).to_string())]);
+}
+
+#[test]
+fn a_body_of_several_parts() {
+    let read = with(
+        "in = \"header\"\nname = \"Authorization\"\nvalue = \"Bearer {field.key}\"",
+        concat!(
+            "method = \"POST\"\nurl = \"/files\"\n[[operations.request.related]]\ncontent_type = \"application/json; charset=UTF-8\"\n",
+            "json = { name = \"{payload.a}\" }\n[[operations.request.related]]\ncontent_type = \"text/plain\"\ntext = \"<{payload.a}>\"",
+        ),
+    );
+    let request = deliver(&read, &[("key", "k")], &json!({"a": "x\r\n--y"})).unwrap();
+    let kind = request.headers["content-type"].to_str().unwrap();
+    let boundary = kind.strip_prefix("multipart/related; boundary=").unwrap();
+    let name = json!({"name": "x\r\n--y"}).to_string();
+    let expected = format!(
+        "--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{name}\r\n\
+         --{boundary}\r\nContent-Type: text/plain\r\n\r\n<x\r\n--y>\r\n--{boundary}--\r\n"
+    );
+    assert_eq!(String::from_utf8_lossy(request.body.expose()), expected);
+}
+
+#[test]
+fn a_mail_message_as_a_value() {
+    let read = deriving(
+        "[operations.derived.raw]\nmail = { to = \"{payload.a}\", subject = \"Grüße\", text = \"Hi {payload.a}\", html = \"<p>{payload.b}\" }",
+        "method = \"POST\"\nurl = \"/send\"\njson = { raw = \"{derived.raw}\" }",
+    );
+    let mail = |payload: Value| {
+        let raw = body(&read, &payload)["raw"].as_str().unwrap().to_owned();
+        String::from_utf8(base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE, raw).unwrap()).unwrap()
+    };
+    let head = "To: ada@example.com\r\nSubject: =?utf-8?B?R3LDvMOfZQ==?=\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\nMIME-Version: 1.0\r\n";
+    let text = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nSGkgYWRhQGV4YW1wbGUuY29t\r\n";
+    assert_eq!(mail(json!({"a": "ada@example.com"})), format!("{head}{text}"));
+    let both = mail(json!({"a": "ada@example.com", "b": "x"}));
+    let (_, boundary) = both.split_once("boundary=\"").unwrap();
+    let boundary = boundary.split('"').next().unwrap();
+    let html = "Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nPHA+eA==\r\n";
+    let expected = format!(
+        "{head}Content-Type: multipart/alternative; boundary=\"{boundary}\"\r\n\r\n--{boundary}\r\n{text}\r\n--{boundary}\r\n{html}\r\n--{boundary}--\r\n"
+    );
+    assert_eq!(both, expected);
+    let forged = deliver(&read, &[("key", "k")], &json!({"a": "ada@example.com\r\nBcc: eve@example.com"}));
+    assert!(forged.is_err());
+}

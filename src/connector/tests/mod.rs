@@ -5,7 +5,11 @@ mod faults;
 mod fields;
 mod masking;
 mod mechanisms;
+mod oauth;
+mod oauth_faults;
+mod oauth_manifest;
 mod placement;
+mod shapes;
 
 use std::sync::Arc;
 
@@ -55,7 +59,7 @@ fn deliver(connector: &Arc<Connector>, given: &[(&str, &str)], payload: &Value) 
     let event_type = &operation.event_type;
     let event = Event { event_type, event_identifier: "17", payload, accepted_at: now(), module: "forms" };
     let signing = SigningKeys::default();
-    let context = CallContext { values: &values, signing: &signing, now: now(), message_id: "msg_1" };
+    let context = CallContext { values: &values, signing: &signing, grant: None, now: now(), message_id: "msg_1" };
     build_delivery(connector, flow, operation, &event, &context)
 }
 
