@@ -56,6 +56,13 @@ fmt: ## Formats the Rust code
 bench: ## What the claims about performance rest on
 	cargo bench --locked
 
+FUZZ_SECONDS ?= 600
+.PHONY: fuzz
+fuzz: ## Looks for bytes that break the gate, FUZZ_SECONDS long; wants a nightly compiler, a C++ one, and cargo-fuzz
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	@mkdir -p fuzz/found/gate
+	cargo +nightly fuzz run gate fuzz/found/gate fuzz/corpus/gate -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10
+
 .PHONY: audit
 audit: ## The dependencies' licences, bans, sources and advisories; some of them by CHECKS="bans licenses"
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

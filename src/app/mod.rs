@@ -26,7 +26,7 @@ use crate::{
     service::{Gateway, Limits, Parts},
     store::{self, DatabaseKind, DatabaseSettings, Db, StoreError},
     vault::Vault,
-    web::{self, Holder, Stop, TokenSettings, TokenVerifier, WebSettings, WebState},
+    web::{self, Holder, Stop, Throttle, TokenSettings, TokenVerifier, WebSettings, WebState},
     worker::{self, DeliverLimits},
 };
 
@@ -119,12 +119,15 @@ impl App {
             bus: bus.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
-            limits: Limits { max_payload: config.max_payload },
+            limits: Limits { max_payload: config.limits.max_payload },
         });
         let stop_web = CancellationToken::new();
         let tasks = TaskTracker::new();
         let state = WebState {
-            api: Api::new(gateway.clone(), ApiSettings { introspection: config.introspection }),
+            api: Api::new(
+                gateway.clone(),
+                ApiSettings { introspection: config.introspection, limits: config.limits.documents },
+            ),
             gateway: gateway.clone(),
             tokens: TokenVerifier::new(&config.tokens, Arc::clone(&clock)),
             clock: Arc::clone(&clock),
@@ -132,10 +135,17 @@ impl App {
             settings: WebSettings {
                 public_url,
                 base_path: config.base_path,
-                max_body: config.max_body,
-                max_subscriptions: config.max_subscriptions,
+                max_body: config.limits.max_body,
+                max_subscriptions: config.limits.max_subscriptions,
                 return_origins: config.return_origins,
+                trusted_proxies: config.trusted_proxies,
             },
+            throttle: Throttle::new(
+                Arc::clone(&clock),
+                config.limits.rate,
+                config.limits.address_rate,
+                config.limits.max_sockets,
+            ),
             sandbox: config.dev.then(|| Inbox::new(Arc::clone(&clock))),
             shutdown: stop_web.clone(),
             tasks: tasks.clone(),

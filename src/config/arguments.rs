@@ -5,6 +5,8 @@
 
 use clap::Args;
 
+pub use super::limits::LimitArguments;
+
 /// Which database.
 #[derive(Args, Clone)]
 pub struct DatabaseUrlArgument {
@@ -113,24 +115,15 @@ pub struct ServeArguments {
     /// PEM file of further trusted roots for vendor calls
     #[arg(long, env = "GATEWAY_EXTRA_CA", hide_env_values = true, value_name = "FILE")]
     pub extra_ca: Option<String>,
-    /// `on` or `off`: whether the schema may be asked for [default: off; with --dev on]
-    #[arg(long, env = "GATEWAY_INTROSPECTION", hide_env_values = true, value_name = "on|off")]
+    /// Whether the schema may be asked for: `on`, `off`, or `by-capability`, which shows callers what their capabilities reach
+    /// [default: by-capability; with --dev on]
+    #[arg(long, env = "GATEWAY_INTROSPECTION", hide_env_values = true, value_name = "on|off|by-capability")]
     pub introspection: Option<String>,
-    /// The largest body of a request and message on a socket, in bytes, KiB or MiB
-    #[arg(long, env = "GATEWAY_MAX_BODY", hide_env_values = true, value_name = "SIZE", default_value = "1MiB")]
-    pub max_body: String,
-    /// The largest payload of an event, in bytes, KiB or MiB
-    #[arg(long, env = "GATEWAY_MAX_PAYLOAD", hide_env_values = true, value_name = "SIZE", default_value = "256KiB")]
-    pub max_payload: String,
-    /// Operations at a time on one socket
-    #[arg(
-        long,
-        env = "GATEWAY_MAX_SUBSCRIPTIONS",
-        hide_env_values = true,
-        value_name = "NUMBER",
-        default_value = "100"
-    )]
-    pub max_subscriptions: String,
+    #[command(flatten)]
+    pub limits: LimitArguments,
+    /// CIDR ranges, comma-separated, of proxies whose `Forwarded` and `X-Forwarded-For` are believed
+    #[arg(long, env = "GATEWAY_TRUSTED_PROXIES", hide_env_values = true, value_name = "RANGES")]
+    pub trusted_proxies: Option<String>,
     /// How long requests, sockets and vendor calls may take to end at shutdown
     #[arg(
         long,

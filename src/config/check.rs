@@ -7,11 +7,12 @@ use super::{
     arguments::{
         DatabaseArguments, DatabaseUrlArgument, ListenArguments, LogArguments, ServeArguments, TokenArguments,
     },
-    keyfile, values,
+    keyfile, limits, values,
 };
 use crate::{
     domain::{clock::Entropy, secret::Secret, secret::SecretBytes},
     egress::{AllowedDestination, ConnectTo},
+    graphql::Introspection,
     vault::MasterKeys,
     web::TokenSettings,
 };
@@ -30,11 +31,16 @@ const TOKEN_SECRET_EXAMPLE: &str = "at least 32 random bytes, as `openssl rand -
 
 /// Gathers faults, so that one start tells all of them.
 #[derive(Default)]
-struct Faults(Vec<WrongSetting>);
+pub(super) struct Faults(Vec<WrongSetting>);
 
 impl Faults {
     /// Takes note of a fault of the setting `name`; `example` is what would be right.
-    fn note<T>(&mut self, name: &'static str, example: &'static str, outcome: Result<T, String>) -> Option<T> {
+    pub(super) fn note<T>(
+        &mut self,
+        name: &'static str,
+        example: &'static str,
+        outcome: Result<T, String>,
+    ) -> Option<T> {
         outcome
             .map_err(|problem| {
                 // One line, whatever a library's message looks like.
@@ -55,7 +61,7 @@ fn given(value: Option<&String>) -> Option<&str> {
 }
 
 /// A value that has a default.
-fn or<'a>(value: &'a str, default: &'a str) -> &'a str {
+pub(super) fn or<'a>(value: &'a str, default: &'a str) -> &'a str {
     if value.trim().is_empty() { default } else { value.trim() }
 }
 
@@ -87,14 +93,11 @@ pub fn check(arguments: &ServeArguments, entropy: &dyn Entropy) -> Result<Config
     let connect_to = faults.note("GATEWAY_CONNECT_TO", "api.example.com:443=127.0.0.1:9000", connect_to);
     let extra_ca = given(arguments.extra_ca.as_ref()).map(values::certificates).transpose();
     let extra_ca = faults.note("GATEWAY_EXTRA_CA", "/etc/gateway/roots.pem", extra_ca);
-    let introspection = switch(given(arguments.introspection.as_ref()), dev);
-    let introspection = faults.note("GATEWAY_INTROSPECTION", "off", introspection);
-    let max_body = values::size(or(&arguments.max_body, "1MiB"), 1024..=64 * 1024 * 1024);
-    let max_body = faults.note("GATEWAY_MAX_BODY", "1MiB", max_body);
-    let max_payload = values::size(or(&arguments.max_payload, "256KiB"), 1024..=16 * 1024 * 1024);
-    let max_payload = faults.note("GATEWAY_MAX_PAYLOAD", "256KiB", max_payload);
-    let max_subscriptions = values::number(or(&arguments.max_subscriptions, "100"), 1..=10_000);
-    let max_subscriptions = faults.note("GATEWAY_MAX_SUBSCRIPTIONS", "100", max_subscriptions);
+    let introspection = introspection(given(arguments.introspection.as_ref()), dev);
+    let introspection = faults.note("GATEWAY_INTROSPECTION", "by-capability", introspection);
+    let limits = limits::check(&arguments.limits, &mut faults);
+    let trusted_proxies = values::ranges(given(arguments.trusted_proxies.as_ref()).unwrap_or_default());
+    let trusted_proxies = faults.note("GATEWAY_TRUSTED_PROXIES", "10.0.0.0/8,192.168.1.7", trusted_proxies);
     let shutdown_grace = values::duration(or(&arguments.shutdown_grace, "30s"));
     let shutdown_grace = faults.note("GATEWAY_SHUTDOWN_GRACE", "30s", shutdown_grace);
 
@@ -135,9 +138,8 @@ pub fn check(arguments: &ServeArguments, entropy: &dyn Entropy) -> Result<Config
         Some(connect_to),
         Some(extra_ca),
         Some(introspection),
-        Some(max_body),
-        Some(max_payload),
-        Some(max_subscriptions),
+        Some(limits),
+        Some(trusted_proxies),
         Some(shutdown_grace),
         Some(master_keys),
         Some(tokens),
@@ -152,9 +154,8 @@ pub fn check(arguments: &ServeArguments, entropy: &dyn Entropy) -> Result<Config
         connect_to,
         extra_ca,
         introspection,
-        max_body,
-        max_payload,
-        max_subscriptions,
+        limits,
+        trusted_proxies,
         shutdown_grace,
         master_keys,
         tokens,
@@ -175,9 +176,8 @@ pub fn check(arguments: &ServeArguments, entropy: &dyn Entropy) -> Result<Config
         connect_to,
         extra_ca,
         introspection,
-        max_body,
-        max_payload,
-        max_subscriptions: max_subscriptions as usize,
+        limits,
+        trusted_proxies,
         shutdown_grace,
         dev,
         migrate: !arguments.no_migrate,
@@ -206,12 +206,13 @@ fn listen_address(text: &str, dev: bool) -> Result<std::net::SocketAddr, String>
     Ok(address)
 }
 
-fn switch(text: Option<&str>, default: bool) -> Result<bool, String> {
+fn introspection(text: Option<&str>, dev: bool) -> Result<Introspection, String> {
     match text {
-        None => Ok(default),
-        Some("on") => Ok(true),
-        Some("off") => Ok(false),
-        Some(other) => Err(format!("{other:?} is neither on nor off")),
+        None if dev => Ok(Introspection::On),
+        None | Some("by-capability") => Ok(Introspection::ByCapability),
+        Some("on") => Ok(Introspection::On),
+        Some("off") => Ok(Introspection::Off),
+        Some(other) => Err(format!("{other:?} is none of on, off and by-capability")),
     }
 }
 

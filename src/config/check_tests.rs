@@ -39,8 +39,11 @@ fn defaults_are_as_documented() {
     let config = with(&[]).expect("right");
     assert_eq!(config.database.url.expose(), "sqlite:data/gateway.db");
     assert_eq!((config.listen.to_string(), config.base_path.as_str()), ("127.0.0.1:8080".to_owned(), ""));
-    assert_eq!((config.max_body, config.max_payload, config.max_subscriptions), (1 << 20, 256 << 10, 100));
-    assert_eq!((config.introspection, config.dev, config.migrate), (false, false, true));
+    assert_eq!(
+        (config.limits.max_body, config.limits.max_payload, config.limits.max_subscriptions),
+        (1 << 20, 256 << 10, 100)
+    );
+    assert_eq!((config.introspection, config.dev, config.migrate), (Introspection::ByCapability, false, true));
     assert!(config.allowed_destinations.is_empty());
     assert_eq!(config.public_url_at("127.0.0.1:1234".parse().expect("an address")).as_str(), "http://127.0.0.1:1234/");
 }
@@ -49,7 +52,7 @@ fn defaults_are_as_documented() {
 fn an_empty_value_counts_as_not_set() {
     let config = with(&["--listen=", "--public-url=", "--max-body=", "--token-issuer= ", "--database-url="]);
     let config = config.expect("right");
-    assert_eq!((config.max_body, config.tokens.issuer, config.public_url), (1 << 20, None, None));
+    assert_eq!((config.limits.max_body, config.tokens.issuer, config.public_url), (1 << 20, None, None));
 }
 
 #[test]
@@ -88,10 +91,18 @@ fn each_wrong_value_is_told_in_one_line() {
         ("--allowed-destinations", "everywhere", "GATEWAY_ALLOWED_DESTINATIONS"),
         ("--connect-to", "there", "GATEWAY_CONNECT_TO"),
         ("--extra-ca", "/nowhere/ca.pem", "GATEWAY_EXTRA_CA"),
-        ("--introspection", "by-capability", "GATEWAY_INTROSPECTION"),
+        ("--introspection", "some", "GATEWAY_INTROSPECTION"),
         ("--max-body", "1GB", "GATEWAY_MAX_BODY"),
         ("--max-payload", "lots", "GATEWAY_MAX_PAYLOAD"),
+        ("--max-document", "2MiB", "GATEWAY_MAX_DOCUMENT"),
+        ("--max-tokens", "99", "GATEWAY_MAX_TOKENS"),
+        ("--max-depth", "41", "GATEWAY_MAX_DEPTH"),
+        ("--max-cost", "none", "GATEWAY_MAX_COST"),
+        ("--max-sockets", "0", "GATEWAY_MAX_SOCKETS"),
         ("--max-subscriptions", "0", "GATEWAY_MAX_SUBSCRIPTIONS"),
+        ("--rate-limit", "200", "GATEWAY_RATE_LIMIT"),
+        ("--address-rate-limit", "0/s", "GATEWAY_ADDRESS_RATE_LIMIT"),
+        ("--trusted-proxies", "proxy.example", "GATEWAY_TRUSTED_PROXIES"),
         ("--shutdown-grace", "30", "GATEWAY_SHUTDOWN_GRACE"),
     ] {
         let mut list = vec![flag, value];
@@ -123,7 +134,7 @@ fn dev_makes_its_keys_once_beside_the_database() {
     assert!(!home.path().join("data").exists(), "a start that fails leaves nothing behind");
 
     let first = checked(&dev).expect("right");
-    assert!(first.dev && first.introspection);
+    assert!(first.dev && first.introspection == Introspection::On);
     assert!(!first.allowed_destinations.is_empty());
     let second = checked(&dev).expect("right again");
     assert_eq!(first.tokens.secret, second.tokens.secret);
@@ -134,7 +145,7 @@ fn dev_makes_its_keys_once_beside_the_database() {
     assert_eq!(found.secret, first.tokens.secret);
     let set = checked(&[&dev[..], &["--token-secret", SECRET, "--introspection", "off"]].concat()).expect("right");
     assert_eq!(set.tokens.secret.expose(), SECRET.as_bytes(), "what is set wins");
-    assert!(!set.introspection);
+    assert_eq!(set.introspection, Introspection::Off);
 }
 
 #[test]

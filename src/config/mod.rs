@@ -7,20 +7,24 @@
 pub mod arguments;
 mod check;
 mod keyfile;
+mod limits;
 mod values;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use url::Url;
 
 pub use self::{
     check::{check, check_database, check_listen, check_log, check_tokens},
     keyfile::new_master_key,
+    limits::Limits,
     values::duration,
 };
 use crate::{
     domain::secret::Secret,
     egress::{AllowedDestination, ConnectTo},
+    graphql::Introspection,
     vault::MasterKeys,
     web::TokenSettings,
 };
@@ -46,13 +50,11 @@ pub struct Config {
     pub connect_to: Vec<ConnectTo>,
     /// Certificates in PEM form, trusted for vendor calls besides the public ones.
     pub extra_ca: Option<Vec<u8>>,
-    pub introspection: bool,
-    /// The largest body of a request and message on a socket, in bytes.
-    pub max_body: usize,
-    /// The largest payload of an event, in bytes of JSON.
-    pub max_payload: usize,
-    /// Operations at a time on one socket.
-    pub max_subscriptions: usize,
+    pub introspection: Introspection,
+    /// What clients are bounded by.
+    pub limits: Limits,
+    /// Proxies that say truly for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long requests, sockets and verbs may take to end at shutdown.
     pub shutdown_grace: Duration,
     /// The newcomer's mode: tokens are printed, and there is a sandbox.

@@ -3,6 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
+use ipnet::IpNet;
 use url::Url;
 
 /// A duration such as `500ms`, `90s`, `15m`, `12h` or `7d`.
@@ -94,6 +95,16 @@ fn web_url(text: &str) -> Result<(Url, &str), String> {
     let rest = text.split_once("://").map_or("", |(_, rest)| rest);
     let path = rest.find('/').map_or("", |at| &rest[at..]);
     Ok((url, path.trim_end_matches('/')))
+}
+
+/// Comma-separated ranges of addresses, in CIDR notation or single.
+pub(super) fn ranges(text: &str) -> Result<Vec<IpNet>, String> {
+    let parts = text.split(',').map(str::trim).filter(|range| !range.is_empty());
+    let range = |text: &str| {
+        let single = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
+        text.parse().ok().or_else(single).ok_or_else(|| format!("{text:?} is not a range of addresses"))
+    };
+    parts.map(range).collect()
 }
 
 /// Comma-separated origins, each in the spelling of browsers.

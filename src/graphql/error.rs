@@ -60,12 +60,9 @@ fn mask_error(error: &mut ServerError) {
     error.source = None;
 }
 
-/// A document that is not GraphQL. The parser's own text is not for people; its place is.
-pub(super) fn syntax_error(error: &ServerError) -> Response {
-    let mut own = ServerError::new("the document is not valid GraphQL: it cannot be read from this place on", None);
-    own.locations.clone_from(&error.locations);
-    own.extensions.get_or_insert_default().set("code", "GRAPHQL_PARSE_FAILED");
-    Response::from_errors(vec![own])
+/// A request that is refused for one thing.
+pub(super) fn request_error(error: ServerError) -> Box<Response> {
+    Box::new(Response::from_errors(vec![error]))
 }
 
 /// A request that is refused before anything runs.

@@ -1,6 +1,7 @@
 //! The API: GraphQL types over the domain, guards, queries, mutations, subscriptions.
 //!
-//! `web` hands in a [`Caller`](crate::service::Caller) and a request; everything below goes through `service`, never past it into
+//! `web` hands in a [`Caller`](crate::service::Caller) and a request. The [`gate`] reads, validates and bounds its
+//! document before any executor sees it, and remembers what it has found; everything below goes through `service`, never past it into
 //! `store`. What a field requires stands in the schema (`@requires`) and is checked in the field's own
 //! resolver by [`guard::guarded`]; a test walks the schema and tries each.
 //!
@@ -14,19 +15,24 @@ mod connection_input;
 mod delivery;
 mod enums;
 mod error;
+mod gate;
 mod guard;
 mod history;
 mod ids;
+mod introspection;
 mod library;
 mod mutation;
 mod node_sets;
 mod page;
 mod query;
+mod request;
 mod scalars;
 mod scope;
-mod secret_literals;
 mod sets;
 mod subscription;
 mod viewer;
 
 pub use api::{Api, ApiSettings, sdl};
+pub use gate::{DocumentLimits, Gate, Persisted};
+pub use introspection::Introspection;
+pub use request::{Incoming, Ready};

@@ -5,6 +5,29 @@ use chrono::{SecondsFormat, Utc};
 
 use crate::domain::secret;
 
+/// Whether a value fits the scalar of this name. One that is not ours takes any value.
+///
+/// # Errors
+/// What is wrong with the value, without quoting it.
+pub(super) fn check(name: &str, value: &serde_json::Value) -> Result<(), String> {
+    fn fits<T: ScalarType + async_graphql::InputType>(value: &serde_json::Value) -> Result<(), String> {
+        let value = Value::from_json(value.clone()).map_err(|_| "is no JSON value".to_owned())?;
+        <T as ScalarType>::parse(value).map(|_| ()).map_err(|error| {
+            let message = error.into_server_error(async_graphql::Pos::default()).message;
+            // The library puts the type's name in front.
+            message.split_once(": ").map_or(message.clone(), |(_, own)| own.to_owned())
+        })
+    }
+    match name {
+        "DateTime" => fits::<DateTime>(value),
+        "URL" => fits::<Url>(value),
+        "Long" => fits::<Long>(value),
+        // Not parsed, so that no copy of it is made.
+        "Secret" if !value.is_string() => Err("a secret is a string".to_owned()),
+        _ => Ok(()),
+    }
+}
+
 /// RFC 3339 date and time in UTC, to the millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Description)]
 pub struct DateTime(pub chrono::DateTime<Utc>);

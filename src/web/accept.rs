@@ -54,6 +54,35 @@ pub(super) fn negotiate(headers: &HeaderMap) -> Option<Media> {
     }
 }
 
+/// The forms in which an operation can have more than one answer over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Streamed {
+    /// `text/event-stream`: graphql-sse's distinct connections mode.
+    Events,
+    /// `multipart/mixed`: Apollo's protocol for subscriptions.
+    Parts,
+}
+
+/// The form that the client likes best, `None` where it names neither: a wildcard is no wish for a stream.
+pub(super) fn streamed(headers: &HeaderMap) -> Option<Streamed> {
+    let mut best = None;
+    for text in
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|all| all.split(','))
+    {
+        let Some(range) = Range::parse(text) else { continue };
+        let is = |main: &str, sub: &str| range.main.eq_ignore_ascii_case(main) && range.sub.eq_ignore_ascii_case(sub);
+        let form = match () {
+            () if is("text", "event-stream") => Streamed::Events,
+            () if is("multipart", "mixed") => Streamed::Parts,
+            () => continue,
+        };
+        if range.quality > best.map_or(0, |(quality, _)| quality) {
+            best = Some((range.quality, form));
+        }
+    }
+    best.map(|(_, form)| form)
+}
+
 /// How closely a range fits: a type that is named beats `application/*`, which beats `*/*`.
 const NAMED: u8 = 2;
 
@@ -68,7 +97,7 @@ impl<'a> Range<'a> {
     /// A range that can be rated; one that is malformed, or wants another character set, rates nothing.
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
-        let (main, sub) = parts.next()?.split_once('/')?;
+        let (main, sub) = parts.next()?.trim().split_once('/')?;
         let mut quality = 1000;
         for parameter in parts {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -155,6 +184,25 @@ mod tests {
             (&[""], None),
         ] {
             assert_eq!(best(accept), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn streams_are_named() {
+        for (accept, expected) in [
+            ("", None),
+            ("*/*", None),
+            ("text/*", None),
+            ("application/json", None),
+            ("text/event-stream", Some(Streamed::Events)),
+            ("TEXT/Event-Stream; charset=utf-8", Some(Streamed::Events)),
+            ("text/event-stream;q=0", None),
+            ("multipart/mixed;boundary=\"graphql\";subscriptionSpec=1.0,application/json", Some(Streamed::Parts)),
+            ("multipart/mixed;q=0.5, text/event-stream;q=0.6", Some(Streamed::Events)),
+            ("multipart/mixed, text/event-stream;q=0.6", Some(Streamed::Parts)),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().expect("a header"))]);
+            assert_eq!(streamed(&headers), expected, "{accept:?}");
         }
     }
 }

@@ -1,12 +1,11 @@
-//! `/graphql`: GraphQL over HTTP for queries and mutations, and the door to the sockets.
+//! `/graphql`: GraphQL over HTTP for queries and mutations, streams of answers, and the door to the sockets.
 //!
-//! The order is fixed: method, who asks, what it accepts, what it sends, how much of it, whether that is
-//! well-formed; only then the API sees it. Nothing that a browser sends across origins without asking
-//! first (forms, plain text) is ever executed.
+//! The order is fixed: how often this address asks, method, who asks and how often, what it accepts, what it
+//! sends, how much of it, whether that is well-formed, whether the document may run; only then it is executed.
+//! Nothing that a browser sends across origins without asking first (forms, plain text) is ever executed.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType};
 use axum::{
     body::{Body, HttpBody as _},
     extract::{Extension, Request, State},
@@ -17,14 +16,13 @@ use futures_util::StreamExt as _;
 
 use super::{
     Shared, WebState,
-    accept::{Media, is_utf8, negotiate},
+    accept::{self, Media, is_utf8, negotiate},
+    address::{self, Peer},
     answer, authentication,
     envelope::RequestId,
-    origin,
-    parameters::Parameters,
-    socket,
+    origin, parameters, socket, stream,
 };
-use crate::service::Caller;
+use crate::{graphql::Ready, service::Caller};
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,9 +31,15 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) async fn handle(
     State(state): State<Shared>,
     Extension(id): Extension<RequestId>,
+    peer: Option<Extension<Peer>>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
+    if let Some(Extension(Peer(peer))) = peer
+        && let Err(refused) = check_address(&state, peer, &parts.headers)
+    {
+        return *refused;
+    }
     if parts.method == Method::GET && wants_socket(&parts.headers) {
         return socket::upgrade(state, id, parts).await;
     }
@@ -49,37 +53,82 @@ pub(super) async fn handle(
     response
 }
 
+/// Counts the request for the address that it comes from.
+fn check_address(state: &WebState, peer: IpAddr, headers: &HeaderMap) -> Result<(), Box<Response>> {
+    let client = address::client(peer, headers, &state.settings.trusted_proxies);
+    let asked = "This address has asked too often (GATEWAY_ADDRESS_RATE_LIMIT).";
+    state.throttle.address(client).map_err(|wait| answer::too_often(wait, asked, Media::Json).into())
+}
+
 fn wants_socket(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Executes the request; what refuses it comes back as the error.
-async fn execute(state: &WebState, id: RequestId, parts: Parts, body: Body) -> Result<Response, Box<Response>> {
+async fn execute(state: &Shared, id: RequestId, parts: Parts, body: Body) -> Result<Response, Box<Response>> {
     let accepted = negotiate(&parts.headers);
+    let streamed = accept::streamed(&parts.headers);
     let media = accepted.unwrap_or(Media::Json);
     let principal =
         authentication::authenticate(state, &parts.headers).await.map_err(|refused| refused.answer(&id, media))?;
-    if accepted.is_none() {
+    let asked = "You have asked too often (GATEWAY_RATE_LIMIT).";
+    state.throttle.caller(&principal).map_err(|wait| answer::too_often(wait, asked, media))?;
+    if accepted.is_none() && streamed.is_none() {
         return Err(bad(
             StatusCode::NOT_ACCEPTABLE,
-            "Accept application/graphql-response+json or application/json.",
+            "Accept application/graphql-response+json or application/json, or for a stream text/event-stream or multipart/mixed.",
             media,
         )
         .into());
     }
     let reads_only = parts.method == Method::GET;
-    let parameters = if reads_only {
-        Parameters::from_query(parts.uri.query().unwrap_or_default())
+    let incoming = if reads_only {
+        parameters::from_query(parts.uri.query().unwrap_or_default())
     } else {
         check_content(&parts.headers, media)?;
-        Parameters::from_body(&read(state, body, media).await?)
+        parameters::from_body(&read(state, body, media).await?)
     };
-    let mut request = parameters.map_err(|fault| bad(StatusCode::BAD_REQUEST, &fault, media))?.into_request();
-    if reads_only && is_mutation(&mut request) {
+    let incoming = incoming.map_err(|fault| bad(StatusCode::BAD_REQUEST, &fault, media))?;
+    let caller = Caller { principal, request_id: id.0.clone() };
+    let ready = match state.api.check(incoming) {
+        Ok(ready) => ready,
+        // Whoever takes nothing but a stream cannot read anything else.
+        Err(refused) => match (accepted, streamed) {
+            (None, Some(form)) => return Ok(stream::of_one(form, &refused)),
+            _ => return Ok(answer::refused(&refused, media)),
+        },
+    };
+    if reads_only && ready.is_mutation() {
         return Err(method_not_allowed("POST", "A mutation needs a POST.", media).into());
     }
-    let caller = Caller { principal, request_id: id.0 };
-    Ok(answer::response(&state.api.execute(caller, request).await, media))
+    match form(&ready, accepted, streamed) {
+        Form::Single => Ok(answer::executed(state.api.execute(caller, ready).await, media)),
+        Form::Streamed(form) => stream::answer(state, caller, ready, form, media),
+        Form::Impossible => Ok(answer::refused(&no_stream(), media)),
+    }
+}
+
+/// A request error: the request is well-formed, and would be executed elsewhere.
+fn no_stream() -> async_graphql::Response {
+    let message = "a subscription has many answers: use a WebSocket (graphql-transport-ws), or accept text/event-stream or multipart/mixed";
+    let mut error = async_graphql::ServerError::new(message, None);
+    error.extensions.get_or_insert_default().set("code", "BAD_USER_INPUT");
+    async_graphql::Response::from_errors(vec![error])
+}
+
+enum Form {
+    Single,
+    Streamed(accept::Streamed),
+    Impossible,
+}
+
+/// A single answer goes out as such to whoever takes one.
+fn form(ready: &Ready, accepted: Option<Media>, streamed: Option<accept::Streamed>) -> Form {
+    match (ready.is_subscription(), accepted, streamed) {
+        (true, _, None) | (false, None, None) => Form::Impossible,
+        (false, Some(_), _) => Form::Single,
+        (_, _, Some(form)) => Form::Streamed(form),
+    }
 }
 
 /// Refuses every body but JSON in UTF-8 as it is.
@@ -145,24 +194,6 @@ async fn collect(body: Body, max: usize) -> Result<Vec<u8>, Unread> {
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
-}
-
-/// Whether the operation that would run is a mutation. A document that does not parse, or does not say
-/// which operation to run, is left for the API to refuse.
-fn is_mutation(request: &mut async_graphql::Request) -> bool {
-    let name = request.operation_name.clone();
-    request.parsed_query().is_ok_and(|document| selected(document, name.as_deref()) == Some(OperationType::Mutation))
-}
-
-fn selected(document: &ExecutableDocument, name: Option<&str>) -> Option<OperationType> {
-    match (&document.operations, name) {
-        (DocumentOperations::Single(operation), _) => Some(operation.node.ty),
-        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name).map(|it| it.node.ty),
-        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
-            operations.values().next().map(|it| it.node.ty)
-        }
-        (DocumentOperations::Multiple(_), None) => None,
-    }
 }
 
 fn bad(status: StatusCode, message: &str, media: Media) -> Response {

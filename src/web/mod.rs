@@ -5,6 +5,7 @@
 //! makes the [`router`] and [`serve`]s it; nobody else calls in here.
 
 mod accept;
+mod address;
 mod answer;
 mod authentication;
 mod envelope;
@@ -15,6 +16,8 @@ mod parameters;
 mod playground;
 mod server;
 mod socket;
+mod stream;
+mod throttle;
 mod token;
 
 use std::sync::Arc;
@@ -25,11 +28,17 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{any, get},
 };
+use ipnet::IpNet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::compression::{
+    CompressionLayer,
+    predicate::{NotForContentType, Predicate as _, SizeAbove},
+};
 use url::Url;
 
 pub use self::{
     server::{Stop, serve},
+    throttle::{Rate, Throttle},
     token::{Holder, MODULE_MAX, NUMBER_MAX, TEXT_MAX, TokenSettings, TokenVerifier, is_module_name, mint},
 };
 use crate::{
@@ -48,6 +57,7 @@ pub struct WebState {
     pub clock: SharedClock,
     pub entropy: SharedEntropy,
     pub settings: WebSettings,
+    pub throttle: Throttle,
     /// The receiver to play with; in `--dev` only.
     pub sandbox: Option<Inbox>,
     /// Cancelled when the process is to stop: sockets are then closed with 1001.
@@ -69,9 +79,14 @@ pub struct WebSettings {
     pub max_subscriptions: usize,
     /// Further origins that may call from a browser, as browsers spell them (RFC 6454, section 6.2).
     pub return_origins: Vec<String>,
+    /// Proxies that say truly for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 type Shared = Arc<WebState>;
+
+/// The smallest answer that is worth compressing, in bytes: about what fits into one packet.
+const COMPRESSED_MIN: u64 = 1_200;
 
 /// Every route of the gateway, below its base path; `/healthz` and `/readyz` at the root too, for those who
 /// ask past the proxy.
@@ -102,6 +117,15 @@ pub fn router(state: WebState) -> Router {
     routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(
+            CompressionLayer::new().compress_when(
+                SizeAbove::new(COMPRESSED_MIN)
+                    // A stream's events must not wait for more of them.
+                    .and(NotForContentType::SSE)
+                    .and(NotForContentType::const_new("multipart/mixed"))
+                    .and(NotForContentType::IMAGES),
+            ),
+        )
         .layer(axum::middleware::from_fn_with_state(entropy, envelope::wrap))
         .with_state(shared)
 }

@@ -69,6 +69,7 @@ mod tests {
             max_body: 1,
             max_subscriptions: 1,
             return_origins: vec!["https://console.example".to_owned()],
+            trusted_proxies: Vec::new(),
         }
     }
 

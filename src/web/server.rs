@@ -2,19 +2,22 @@
 //!
 //! Axum's own `serve` sets no timer, and so waits for a request's head for ever; this loop does not.
 
-use std::{io, time::Duration};
+use std::{io, net::IpAddr, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service as _;
+
+use super::address::Peer;
 
 /// How long a client may take to send the head of a request, and how long an idle connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take to read something of an answer, so that one that does not holds nothing for ever.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest head of a request, in bytes; bounds what a GET can carry.
 const HEAD_MAX: usize = 64 * 1024;
 /// How long to wait after the system had no more file descriptors.
@@ -41,8 +44,8 @@ pub async fn serve(listener: TcpListener, router: Router, stop: Stop) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), stop.shutdown.clone());
+            Ok((stream, peer)) => {
+                let connection = connection(stream, peer.ip(), router.clone(), stop.shutdown.clone());
                 let force = force.clone();
                 stop.tasks.spawn(async move { force.run_until_cancelled(connection).await });
             }
@@ -70,13 +73,19 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+async fn connection(stream: TcpStream, peer: IpAddr, router: Router, shutdown: CancellationToken) {
     // Answers are written whole; waiting for more to send would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone at once");
         return;
     }
-    let service = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.clone().call(request)
+    });
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let stream = Box::pin(stream);
     let mut connection = std::pin::pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())

@@ -29,18 +29,24 @@ export async function startGateway(settings = {}) {
   const log = [];
   createInterface(server.stderr).on("line", (line) => log.push(line));
 
-  async function stop() {
-    server.kill("SIGTERM");
-    await ended;
-    await rm(folder, { recursive: true });
+  let stopped;
+  function stop() {
+    stopped ??= (async () => {
+      server.kill("SIGTERM");
+      await ended;
+      await rm(folder, { recursive: true });
+    })();
+    return stopped;
   }
 
   try {
     return {
       url: await addressOf(server, ended, log),
       /** Bearer tokens of site 1. */
-      operatorToken: (role) => token("--operator", "1", "--role", role),
+      operatorToken: (role, { operator = 1, ttl = "1h" } = {}) =>
+        token("--operator", `${operator}`, "--role", role, "--ttl", ttl),
       moduleToken: (name) => token("--module", name),
+      /** Sends SIGTERM and waits for the end; once, however often it is called. */
       stop,
     };
   } catch (error) {

@@ -1,6 +1,7 @@
 /** The README's tour, as a platform's own code would take it: over HTTP, with an operator's token and a module's. */
 
-async function ask(gateway, token, query, variables) {
+/** The data that a document brings; its errors are thrown. */
+export async function ask(gateway, token, query, variables) {
   const response = await fetch(`${gateway.url}/graphql`, {
     method: "POST",
     headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::{SinkExt as _, StreamExt as _};
 use integrations_gateway::{
     app::{App, Wiring},
-    config::{Config, DatabaseSettings},
+    config::{Config, DatabaseSettings, Limits},
     domain::{
         capability::{Capabilities, Capability},
         id::{OperatorId, SiteId},
@@ -13,6 +13,7 @@ use integrations_gateway::{
         secret::{Secret, SecretBytes},
     },
     egress::{AllowedDestination, ConnectTo},
+    graphql::{DocumentLimits, Introspection},
     store::{self, Db},
     vault::MasterKeys,
     web::{Holder, TokenSettings, mint},
@@ -79,6 +80,21 @@ struct Setup {
     connect_to: Option<String>,
     ca_pem: Option<String>,
     seed: u64,
+    introspection: Introspection,
+    limits: Limits,
+}
+
+/// Bounds as they are by default, but as often as the test likes.
+fn limits() -> Limits {
+    Limits {
+        max_body: 1024 * 1024,
+        max_payload: 256 * 1024,
+        documents: DocumentLimits::default(),
+        max_sockets: 100,
+        max_subscriptions: 100,
+        rate: None,
+        address_rate: None,
+    }
 }
 
 impl TestApp {
@@ -109,6 +125,8 @@ impl TestApp {
             connect_to: vendor.map(Vendor::connect_to),
             ca_pem: vendor.and_then(|vendor| vendor.ca_pem.clone()),
             seed: 1,
+            introspection: Introspection::On,
+            limits: limits(),
         };
         Self::boot(setup, ManualClock::new(), true).await
     }
@@ -130,6 +148,18 @@ impl TestApp {
     /// As [`Self::restart`], but nothing is delivered afterwards.
     pub async fn restart_without_worker(self) -> Self {
         self.again(false).await
+    }
+
+    /// As [`Self::restart`], with other bounds for clients.
+    pub async fn restart_bounded(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.setup.limits);
+        self.again(true).await
+    }
+
+    /// As [`Self::restart`], with another answer to those who ask for the schema.
+    pub async fn restart_showing(mut self, introspection: Introspection) -> Self {
+        self.setup.introspection = introspection;
+        self.again(true).await
     }
 
     async fn again(self, workers: bool) -> Self {
@@ -287,10 +317,9 @@ fn config(setup: &Setup) -> Config {
         allowed_destinations: AllowedDestination::parse_list("127.0.0.0/8").expect("ranges"),
         connect_to: ConnectTo::parse_list(setup.connect_to.as_deref().unwrap_or_default()).expect("rules"),
         extra_ca: setup.ca_pem.clone().map(String::into_bytes),
-        introspection: true,
-        max_body: 1024 * 1024,
-        max_payload: 256 * 1024,
-        max_subscriptions: 100,
+        introspection: setup.introspection,
+        limits: setup.limits,
+        trusted_proxies: Vec::new(),
         shutdown_grace: Duration::from_secs(20),
         dev: true,
         migrate: true,

@@ -38,7 +38,7 @@ impl Socket {
     }
 
     /// A socket that was acknowledged.
-    async fn ready(app: &TestApp, role: &str) -> Self {
+    pub(super) async fn ready(app: &TestApp, role: &str) -> Self {
         let mut socket = Self::open(app).await;
         socket.init(&format!("Bearer {}", app.token(role))).await;
         assert_eq!(socket.next().await, json!({ "type": "connection_ack" }));
@@ -57,7 +57,7 @@ impl Socket {
         self.0.send(message).await.expect("sent");
     }
 
-    async fn subscribe(&mut self, id: &str, query: &str) {
+    pub(super) async fn subscribe(&mut self, id: &str, query: &str) {
         self.say(json!({ "type": "subscribe", "id": id, "payload": { "query": query } })).await;
     }
 
@@ -65,7 +65,7 @@ impl Socket {
         tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a frame in time")
     }
 
-    async fn next(&mut self) -> Value {
+    pub(super) async fn next(&mut self) -> Value {
         loop {
             match self.frame().await.expect("an open socket").expect("a frame") {
                 Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
@@ -76,7 +76,7 @@ impl Socket {
     }
 
     /// The code and reason of the close that comes next.
-    async fn closed(&mut self) -> (u16, String) {
+    pub(super) async fn closed(&mut self) -> (u16, String) {
         loop {
             match self.frame().await.expect("a close").expect("a frame") {
                 Message::Close(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
@@ -293,4 +293,22 @@ async fn a_stop_closes_sockets_with_1001() {
     following.subscribe("1", FOLLOW).await;
     let (closes, ()) = tokio::join!(async { (quiet.closed().await.0, following.closed().await.0) }, app.stop());
     assert_eq!(closes, (1001, 1001));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_does_not_read_is_cut_off_and_holds_up_nobody() {
+    let app = TestApp::start().await;
+    let mut deaf = Socket::ready(&app, "Administrator").await;
+    // Each answer is large, and none is read: the system's buffers fill up, and the gateway makes no more of them.
+    let large = "{ __schema { types { name description fields { name description args { name description } } } } }";
+    for id in 0..90 {
+        deaf.subscribe(&id.to_string(), large).await;
+    }
+    let mut other = Socket::ready(&app, "Viewer").await;
+    other.subscribe("1", VIEWER).await;
+    assert_eq!(other.next().await["type"], "next");
+    drop(other);
+    // A stop waits for all sockets; one that is told of it, and reads nothing, ends by the same time-out.
+    tokio::time::timeout(PATIENCE, app.stop()).await.expect("the deaf socket was cut off");
+    drop(deaf);
 }

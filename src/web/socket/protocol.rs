@@ -118,6 +118,11 @@ impl Close {
         Self::new(4429, "Too many initialisation requests")
     }
 
+    /// The caller holds as many sockets as it may; clients try again later (IANA's registry of close codes: 1013).
+    pub(super) fn too_many_sockets(max: usize) -> Self {
+        Self::new(1013, format!("One caller holds at most {max} sockets (GATEWAY_MAX_SOCKETS)"))
+    }
+
     /// The caller could not be admitted (the protocol's code for a fault of the server).
     pub(super) fn internal() -> Self {
         Self::new(4500, "Internal server error")

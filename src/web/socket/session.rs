@@ -13,7 +13,8 @@ use super::{
         answer::{Payload, internal_error, is_request_error},
         authentication::{Refused, admit},
         envelope::RequestId,
-        parameters::Parameters,
+        parameters,
+        throttle::{SocketPlace, Wait},
     },
     PROTOCOL,
     operations::{Operations, Step},
@@ -59,11 +60,13 @@ pub(super) struct Session {
     /// Who asks, once `connection_init` was acknowledged.
     principal: Option<Principal>,
     operations: Operations,
+    /// Counts among the caller's sockets, from the acknowledgement on.
+    place: Option<SocketPlace>,
 }
 
 impl Session {
     pub(super) fn new(state: Shared, socket: WebSocket, named: Option<Principal>) -> Self {
-        Self { state, socket, named, principal: None, operations: Operations::new() }
+        Self { state, socket, named, principal: None, operations: Operations::new(), place: None }
     }
 
     /// Runs the socket to its end.
@@ -172,10 +175,12 @@ impl Session {
             (None, Some(named)) if named.expires_at > self.state.clock.now() => Ok(named),
             _ => Err(Refused::Unauthenticated),
         };
-        self.principal = Some(admitted.map_err(|refused| match refused {
+        let principal = admitted.map_err(|refused| match refused {
             Refused::Unauthenticated => Close::forbidden("Forbidden"),
             Refused::Internal => Close::internal(),
-        })?);
+        })?;
+        self.place = Some(self.state.throttle.socket(&principal).map_err(Close::too_many_sockets)?);
+        self.principal = Some(principal);
         self.say(&ServerMessage::ConnectionAck).await
     }
 
@@ -186,16 +191,28 @@ impl Session {
         if self.operations.contains(id) {
             return Err(Close::already_exists(id).into());
         }
-        let parameters = Parameters::from_object(payload).map_err(Close::bad_request)?;
+        let incoming = parameters::from_object(payload).map_err(Close::bad_request)?;
         let max = self.state.settings.max_subscriptions;
         if self.operations.len() >= max {
-            let message = format!("A socket runs at most {max} operations at a time.");
+            let message = format!("A socket runs at most {max} operations at a time (GATEWAY_MAX_SUBSCRIPTIONS).");
             let payload = json!([{ "message": message, "extensions": { "code": "LIMIT_EXCEEDED" } }]);
+            return self.say(&ServerMessage::Error { id, payload }).await;
+        }
+        if let Err(Wait(seconds)) = self.state.throttle.caller(principal) {
+            let message = "You have asked too often (GATEWAY_RATE_LIMIT).";
+            let extensions = json!({ "code": "LIMIT_EXCEEDED", "retryAfter": seconds });
+            let payload = json!([{ "message": message, "extensions": extensions }]);
             return self.say(&ServerMessage::Error { id, payload }).await;
         }
         let request_id = RequestId::new(&*self.state.entropy);
         let caller = Caller { principal: principal.clone(), request_id: request_id.0.clone() };
-        let results = self.state.api.execute_stream(caller, parameters.into_request());
+        let results = match self.state.api.check(incoming) {
+            Ok(ready) => self.state.api.execute_stream(caller, ready),
+            Err(response) => {
+                let payload = serde_json::to_value(&response.errors).unwrap_or_default();
+                return self.say(&ServerMessage::Error { id, payload }).await;
+            }
+        };
         self.operations.start(id, request_id, results);
         Ok(())
     }

@@ -1,0 +1,5 @@
+#![no_main]
+
+mod gate;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| gate::run(input));
