@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::{
     Name, Request, Response, SDLExportOptions, Schema, SchemaBuilder, ServerError, ValidationMode, Value, Variables,
 };
-use async_graphql_value::{RAW_VALUE_TOKEN, indexmap::IndexMap};
+use async_graphql_value::indexmap::IndexMap;
 use futures_util::{StreamExt as _, stream::BoxStream};
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     gate::{self, DocumentLimits, Gate, PersistedOperations, Selected},
     introspection::{self, Introspection, Introspector},
     mutation::Mutation,
+    plain::raw,
     query::Query,
     request::{Incoming, Ready, Text},
     scope::{Scope, SharedScope},
@@ -57,11 +58,6 @@ fn build() -> SchemaBuilder<Query, Mutation, SubscriptionRoot> {
 #[must_use]
 pub fn sdl() -> String {
     build().finish().sdl_with_options(SDLExportOptions::new().include_specified_by().use_space_ident().indent_width(2))
-}
-
-/// JSON that is written as it is.
-fn raw(json: String) -> Value {
-    Value::Object(IndexMap::from_iter([(Name::new(RAW_VALUE_TOKEN), Value::String(json))]))
 }
 
 impl Api {
