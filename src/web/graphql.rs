@@ -7,7 +7,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use axum::{
-    body::{Body, HttpBody as _},
+    body::{Body, BodyDataStream, HttpBody as _},
     extract::{Extension, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::Response,
@@ -26,6 +26,9 @@ use crate::{graphql::Ready, service::Caller};
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of a body that is refused is still taken: for so long, and so many times what a body may have.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
+const DISCARDED_BODIES: usize = 4;
 
 /// The handler of all methods.
 pub(super) async fn handle(
@@ -180,19 +183,36 @@ enum Unread {
 
 async fn collect(body: Body, max: usize) -> Result<Vec<u8>, Unread> {
     // What the client announces is enough to refuse it.
-    if body.size_hint().lower() > max as u64 {
+    let announced = body.size_hint().lower();
+    let mut chunks = body.into_data_stream();
+    if announced > max as u64 {
+        discard(chunks, max).await;
         return Err(Unread::TooLong);
     }
     let mut bytes = Vec::new();
-    let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Unread::CutOff)?;
         if bytes.len() + chunk.len() > max {
+            discard(chunks, max).await;
             return Err(Unread::TooLong);
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// Reads a refused body on for a while, and keeps nothing of it: a connection that is closed with something unread is
+/// reset, and the client, which still sends, may never see why.
+async fn discard(mut chunks: BodyDataStream, max: usize) {
+    let mut left = DISCARDED_BODIES * max;
+    let rest = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            let Some(less) = left.checked_sub(chunk.len()) else { return };
+            left = less;
+        }
+    };
+    // Whoever takes longer is answered all the same, and may not see it.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
 }
 
 fn bad(status: StatusCode, message: &str, media: Media) -> Response {

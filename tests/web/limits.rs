@@ -189,3 +189,14 @@ async fn no_key_of_a_payload_is_special() {
     assert!(sent[1].body.contains("$serde_json::private::RawValue"), "{}", sent[1].body);
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_still_sends_a_body_that_is_too_long_hears_why() {
+    let app = TestApp::start().await;
+    let large = query(&format!("{{ __typename }} # {}", "x".repeat(1_500_000)));
+    for _ in 0..40 {
+        let answer = Answer::of(post(&app, &large)).await;
+        assert_eq!((answer.status, answer.code()), (413, json!("LIMIT_EXCEEDED")), "{}", answer.body);
+    }
+    app.stop().await;
+}
