@@ -7,7 +7,8 @@ use super::{
     enums::{ActivityAction, ActivityOutcome, Capability, all},
     guard::{Guarded, guarded, requires},
     ids::{self, Named},
-    page::{PageArguments, PageInfo, Rows, cursor, edge, nodes},
+    page::{PageArguments, PageInfo, Rows, edge, nodes},
+    plain::{List, plain},
     scalars::{DateTime, Long},
     scope::SharedScope,
     sets::{ActivitySet, Row, rows},
@@ -98,6 +99,19 @@ impl ActivityEntry {
     }
 }
 
+plain!(ActivityEntry, row = ActivityEntry::row => {
+    "id": Named::Activity(row.id).to_id(),
+    "action": ActivityAction::from(row.action),
+    "module": row.module,
+    "connectionId": row.connection.map(|id| Named::Connection(id).to_id()),
+    "connectionDatabaseId": row.connection.map(|id| Long(id.0)),
+    "connectionName": row.connection_name,
+    "connectorSlug": row.connector_slug,
+    "outcome": ActivityOutcome::from(row.outcome),
+    "detail": row.detail,
+    "occurredAt": DateTime(row.occurred_at),
+});
+
 /// Which rows of the activity log. A field that is left out restricts nothing.
 #[derive(InputObject, Default)]
 pub struct ActivityFilter {
@@ -147,21 +161,20 @@ impl ActivityEntryConnection {
         const KIND: &str = "activity";
         let request = arguments.read(KIND)?;
         let page = scope.gateway.activity_log(scope.site(), filter, &request).await?;
-        let cursors: Vec<String> = page.rows.iter().map(|placed| cursor(KIND, &placed.place)).collect();
-        let found: Vec<_> = page.rows.iter().map(|placed| placed.row.clone()).collect();
-        let length = found.len();
-        let entries = rows(ActivitySet::new(scope, found), length).into_iter().map(ActivityEntry);
-        Ok(Self(Rows::new(&page, entries.zip(cursors).collect())))
+        Ok(Self(Rows::new(KIND, page, |found| {
+            let length = found.len();
+            rows(ActivitySet::new(scope, found), length).into_iter().map(ActivityEntry).collect()
+        })))
     }
 }
 
 #[Object(use_type_description)]
 impl ActivityEntryConnection {
-    async fn edges(&self) -> Vec<ActivityEntryEdge> {
+    async fn edges(&self) -> List<ActivityEntryEdge> {
         ActivityEntryEdge::all(&self.0)
     }
 
-    async fn nodes(&self) -> Vec<ActivityEntry> {
+    async fn nodes(&self) -> List<ActivityEntry> {
         nodes(&self.0)
     }
 

@@ -13,6 +13,7 @@ use super::{
     gate::{self, DocumentLimits, Gate, PersistedOperations, Selected},
     introspection::{self, Introspection, Introspector},
     mutation::Mutation,
+    plain::raw,
     query::Query,
     request::{Incoming, Ready, Text},
     scope::{Scope, SharedScope},

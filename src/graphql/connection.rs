@@ -11,7 +11,8 @@ use super::{
     history::{StateHistoryConnection, StateHistoryEntry},
     ids::Named,
     library::Connector,
-    page::{PageArguments, PageInfo, Rows, cursor, edge, nodes},
+    page::{PageArguments, PageInfo, Rows, edge, nodes},
+    plain::{List, plain},
     scalars::{DateTime, Long},
     scope::SharedScope,
     sets::{ConnectionSet, Row, rows},
@@ -185,9 +186,8 @@ impl ConnectionRecord {
             let kind = format!("history:{}", self.row().id);
             let request = PageArguments { first, after, last, before }.read(&kind)?;
             let page = self.scope().gateway.state_history(self.scope().site(), self.row().id, &request).await?;
-            let placed = page.rows.iter();
-            let rows = placed.map(|p| (StateHistoryEntry(p.row.clone()), cursor(&kind, &p.place))).collect();
-            Ok(StateHistoryConnection(Rows::new(&page, rows)))
+            let steps = |found: Vec<_>| found.into_iter().map(StateHistoryEntry).collect();
+            Ok(StateHistoryConnection(Rows::new(kind, page, steps)))
         };
         read.await.map_err(|failure| self.scope().error(failure))
     }
@@ -241,6 +241,25 @@ impl ConnectionRecord {
         .await
     }
 }
+
+plain!(ConnectionRecord, row = ConnectionRecord::row => {
+    "id": Named::Connection(row.id).to_id(),
+    "databaseId": Long(row.id.0),
+    "displayName": row.display_name,
+    "state": ConnectionState::from(row.state),
+    "stateReason": row.state_reason,
+    "stateChangedAt": DateTime(row.state_changed_at),
+    "authFlow": AuthFlow::from(row.auth_flow),
+    "vendorAccountId": row.vendor_account_id,
+    "vendorAccountName": row.vendor_account_name,
+    "scopesGranted": row.scopes_granted,
+    "destinationLabel": row.destination_label,
+    "orderedDelivery": row.ordered_delivery,
+    "expiresAt": row.expires_at.map(DateTime),
+    "lastDeliveryAt": row.last_delivery_at.map(DateTime),
+    "createdAt": DateTime(row.created_at),
+    "updatedAt": DateTime(row.updated_at),
+});
 
 /// A scope in a picker.
 #[derive(SimpleObject)]
@@ -325,22 +344,21 @@ impl ConnectionRecordConnection {
         let kind = format!("connections:{}:{}", order.field, order.direction);
         let request: PageRequest<_> = arguments.read(&kind)?;
         let page = scope.gateway.list_connections(scope.site(), &filter, order, &request).await?;
-        let cursors: Vec<String> = page.rows.iter().map(|placed| cursor(&kind, &placed.place)).collect();
-        let found: Vec<Connection> = page.rows.iter().map(|placed| placed.row.clone()).collect();
-        let length = found.len();
-        let records = rows(ConnectionSet::new(scope, found), length).into_iter().map(ConnectionRecord);
-        let rows = Rows::new(&page, records.zip(cursors).collect());
+        let rows = Rows::new(kind, page, |found| {
+            let length = found.len();
+            rows(ConnectionSet::new(scope, found), length).into_iter().map(ConnectionRecord).collect()
+        });
         Ok(Self { rows, scope: SharedScope::clone(scope), filter })
     }
 }
 
 #[Object(use_type_description)]
 impl ConnectionRecordConnection {
-    async fn edges(&self) -> Vec<ConnectionRecordEdge> {
+    async fn edges(&self) -> List<ConnectionRecordEdge> {
         ConnectionRecordEdge::all(&self.rows)
     }
 
-    async fn nodes(&self) -> Vec<ConnectionRecord> {
+    async fn nodes(&self) -> List<ConnectionRecord> {
         nodes(&self.rows)
     }
 

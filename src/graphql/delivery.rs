@@ -10,7 +10,8 @@ use super::{
     },
     guard::{Guarded, guarded, guarded_some, requires},
     ids::{self, Named},
-    page::{PageArguments, PageInfo, Rows, cursor, edge, nodes},
+    page::{PageArguments, PageInfo, Rows, edge, nodes},
+    plain::{List, plain},
     scalars::{DateTime, Long},
     scope::SharedScope,
     sets::{DeliverySet, EntrySet, Row, rows},
@@ -227,6 +228,26 @@ impl DeliveryEntry {
     }
 }
 
+plain!(DeliveryEntry, row = DeliveryEntry::row => {
+    "id": Named::Entry(row.id).to_id(),
+    "databaseId": Long(row.id.0),
+    "connectionId": Named::Connection(row.connection).to_id(),
+    "connectionDatabaseId": Long(row.connection.0),
+    "connectionName": row.connection_name,
+    "connectorSlug": row.connector_slug,
+    "attempt": i32::try_from(row.attempt).unwrap_or(i32::MAX),
+    "originatingModule": row.module,
+    "eventType": row.event_type,
+    "eventIdentifier": row.event_identifier,
+    "outcome": DeliveryOutcome::from(row.outcome),
+    "failure": row.failure.map(DeliveryFailure::from),
+    "vendorResponseCode": row.vendor_response_code,
+    "vendorMessage": row.vendor_message,
+    "latencyMs": row.latency_ms.map(|ms| i32::try_from(ms).unwrap_or(i32::MAX)),
+    "attemptedAt": DateTime(row.attempted_at),
+    "retryable": row.retryable,
+});
+
 /// Which rows of the delivery log. A field that is left out restricts nothing.
 #[derive(InputObject, Default)]
 pub struct DeliveryFilter {
@@ -327,21 +348,21 @@ impl DeliveryEntryConnection {
         let ahead = context.look_ahead();
         let counted = ahead.field("totalCount").exists() || ahead.field("totalCountCapped").exists();
         let count = if counted { Some(scope.gateway.count_delivery_log(scope.site(), &filter).await?) } else { None };
-        let cursors: Vec<String> = page.rows.iter().map(|placed| cursor(&kind, &placed.place)).collect();
-        let found: Vec<_> = page.rows.iter().map(|placed| placed.row.clone()).collect();
-        let length = found.len();
-        let entries = rows(EntrySet::new(scope, found), length).into_iter().map(DeliveryEntry);
-        Ok(Self { rows: Rows::new(&page, entries.zip(cursors).collect()), count })
+        let rows = Rows::new(kind, page, |found| {
+            let length = found.len();
+            rows(EntrySet::new(scope, found), length).into_iter().map(DeliveryEntry).collect()
+        });
+        Ok(Self { rows, count })
     }
 }
 
 #[Object(use_type_description)]
 impl DeliveryEntryConnection {
-    async fn edges(&self) -> Vec<DeliveryEntryEdge> {
+    async fn edges(&self) -> List<DeliveryEntryEdge> {
         DeliveryEntryEdge::all(&self.rows)
     }
 
-    async fn nodes(&self) -> Vec<DeliveryEntry> {
+    async fn nodes(&self) -> List<DeliveryEntry> {
         nodes(&self.rows)
     }
 

@@ -1,6 +1,6 @@
 //! The closed word lists of the API. Each mirrors one of the domain, value for value.
 
-use async_graphql::Enum;
+use async_graphql::{Enum, resolver_utils::EnumType as _};
 
 use crate::{domain, service};
 
@@ -19,6 +19,13 @@ macro_rules! mirrored {
         impl From<$name> for $source {
             fn from(value: $name) -> Self {
                 match value { $($name::$variant => Self::$variant),+ }
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let item = Self::items().iter().find(|item| item.value == *self);
+                item.map(|item| item.name).serialize(serializer)
             }
         }
     };

@@ -5,6 +5,7 @@ use async_graphql::{Description, Object};
 use super::{
     enums::{ConnectionState, StateChangeCause},
     page::{PageInfo, Rows, edge, nodes},
+    plain::{List, plain},
     scalars::DateTime,
 };
 use crate::domain;
@@ -12,6 +13,12 @@ use crate::domain;
 /// One step of a connection's life.
 #[derive(Clone, Description)]
 pub struct StateHistoryEntry(pub(super) domain::connection::StateHistoryEntry);
+
+impl StateHistoryEntry {
+    fn row(&self) -> &domain::connection::StateHistoryEntry {
+        &self.0
+    }
+}
 
 #[Object(use_type_description)]
 impl StateHistoryEntry {
@@ -37,6 +44,14 @@ impl StateHistoryEntry {
     }
 }
 
+plain!(StateHistoryEntry, row = StateHistoryEntry::row => {
+    "state": ConnectionState::from(row.state),
+    "previousState": row.previous_state.map(ConnectionState::from),
+    "cause": StateChangeCause::from(row.cause),
+    "reason": row.reason,
+    "occurredAt": DateTime(row.occurred_at),
+});
+
 edge!(StateHistoryEdge of StateHistoryEntry);
 
 /// A page of a connection's state history.
@@ -45,11 +60,11 @@ pub struct StateHistoryConnection(pub(super) Rows<StateHistoryEntry>);
 
 #[Object(use_type_description)]
 impl StateHistoryConnection {
-    async fn edges(&self) -> Vec<StateHistoryEdge> {
+    async fn edges(&self) -> List<StateHistoryEdge> {
         StateHistoryEdge::all(&self.0)
     }
 
-    async fn nodes(&self) -> Vec<StateHistoryEntry> {
+    async fn nodes(&self) -> List<StateHistoryEntry> {
         nodes(&self.0)
     }
 

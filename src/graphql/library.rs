@@ -7,7 +7,8 @@ use async_graphql::{Description, ID, InputObject, Object, SimpleObject};
 use super::{
     enums::{AuthFlow, Capability, ConnectorFamily, all},
     ids::Named,
-    page::{PageArguments, PageInfo, Rows, cursor, edge, nodes},
+    page::{PageArguments, PageInfo, Rows, edge, nodes},
+    plain::{List, plain},
     scalars::{Json, Url},
     scope::SharedScope,
 };
@@ -17,6 +18,7 @@ use crate::{
         connector as words,
         fold::fold,
         page::{Page, Place, SortKey},
+        query::Placed,
     },
     service::Failure,
 };
@@ -106,6 +108,11 @@ impl Connector {
         known.flat_map(|known| self.scope.gateway.extra_capabilities(known).iter()).map(Capability::from).collect()
     }
 }
+
+plain!(Connector, connector = std::convert::identity => {
+    "id": Named::Connector(connector.slug.clone()).to_id(),
+    "slug": connector.slug,
+});
 
 /// One way to connect.
 #[derive(SimpleObject)]
@@ -248,11 +255,11 @@ pub struct ConnectorConnection {
 
 #[Object(use_type_description)]
 impl ConnectorConnection {
-    async fn edges(&self) -> Vec<ConnectorEdge> {
+    async fn edges(&self) -> List<ConnectorEdge> {
         ConnectorEdge::all(&self.rows)
     }
 
-    async fn nodes(&self) -> Vec<Connector> {
+    async fn nodes(&self) -> List<Connector> {
         nodes(&self.rows)
     }
 
@@ -297,15 +304,11 @@ pub(super) fn page(
         within.reverse();
     }
     within.truncate(request.size as usize + 1);
-    let page = Page::from_read(within, &request);
-    let rows = page
-        .rows
-        .iter()
-        .map(|connector| {
-            let (name, slug) = place(connector);
-            let at = Place { key: SortKey::Text(format!("{name}\n{slug}")), id: 0 };
-            (Connector::new(scope, connector), cursor(KIND, &at))
-        })
-        .collect();
-    Ok(ConnectorConnection { rows: Rows::new(&page, rows), total })
+    let placed = within.into_iter().map(|row| {
+        let (name, slug) = place(row);
+        Placed { row, place: Place { key: SortKey::Text(format!("{name}\n{slug}")), id: 0 } }
+    });
+    let page = Page::from_read(placed.collect(), &request);
+    let connectors = |found: Vec<_>| found.into_iter().map(|connector| Connector::new(scope, connector)).collect();
+    Ok(ConnectorConnection { rows: Rows::new(KIND, page, connectors), total })
 }

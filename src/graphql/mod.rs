@@ -24,6 +24,7 @@ mod library;
 mod mutation;
 mod node_sets;
 mod page;
+mod plain;
 mod query;
 mod request;
 mod scalars;

@@ -1,10 +1,16 @@
 //! Relay pages: arguments, cursors, and the page types (Relay's cursor connections specification).
 
-use async_graphql::{OutputType, SimpleObject};
+use std::borrow::Cow;
+
+use async_graphql::SimpleObject;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
+use super::plain::{List, Plain};
 use crate::{
-    domain::page::{PAGE_DEFAULT, PAGE_MAX, Page, PageRequest, Place, SortKey},
+    domain::{
+        page::{PAGE_DEFAULT, PAGE_MAX, Page, PageRequest, Place, SortKey},
+        query::Placed,
+    },
     service::Failure,
 };
 
@@ -62,7 +68,7 @@ fn size(field: &str, size: i32) -> Result<u32, Failure> {
 }
 
 /// The cursor of a place in the list of this kind.
-pub(super) fn cursor(kind: &str, place: &Place) -> String {
+fn cursor(kind: &str, place: &Place) -> String {
     let json = serde_json::to_vec(&(kind, &place.key, place.id)).expect("texts and numbers are JSON");
     URL_SAFE_NO_PAD.encode(json)
 }
@@ -76,32 +82,46 @@ fn read_cursor(kind: &str, cursor: &str) -> Option<Place> {
     (own == kind).then_some(Place { key, id })
 }
 
-/// A page's rows, each with its cursor.
+/// A page's rows, each with its place.
 pub(super) struct Rows<T> {
-    pub nodes: Vec<(T, String)>,
+    pub nodes: Vec<T>,
+    places: Vec<Place>,
+    /// Names list and order.
+    kind: Cow<'static, str>,
     has_next: bool,
     has_previous: bool,
 }
 
 impl<T> Rows<T> {
-    /// Rows that have become nodes, with the page that they were read as.
-    pub fn new<R>(page: &Page<R>, rows: Vec<(T, String)>) -> Self {
-        Self { nodes: rows, has_next: page.has_next, has_previous: page.has_previous }
+    /// The rows of a page, which `nodes` makes nodes of.
+    pub fn new<R>(
+        kind: impl Into<Cow<'static, str>>,
+        page: Page<Placed<R>>,
+        nodes: impl FnOnce(Vec<R>) -> Vec<T>,
+    ) -> Self {
+        let (rows, places) = page.rows.into_iter().map(|placed| (placed.row, placed.place)).unzip();
+        let (has_next, has_previous) = (page.has_next, page.has_previous);
+        Self { nodes: nodes(rows), places, kind: kind.into(), has_next, has_previous }
+    }
+
+    /// The cursors of the rows, made where they are asked for.
+    pub fn cursors(&self) -> impl DoubleEndedIterator<Item = String> {
+        self.places.iter().map(|place| cursor(&self.kind, place))
     }
 
     pub fn info(&self) -> PageInfo {
         PageInfo {
             has_next_page: self.has_next,
             has_previous_page: self.has_previous,
-            start_cursor: self.nodes.first().map(|(_, cursor)| cursor.clone()),
-            end_cursor: self.nodes.last().map(|(_, cursor)| cursor.clone()),
+            start_cursor: self.cursors().next(),
+            end_cursor: self.cursors().next_back(),
         }
     }
 }
 
-/// One row of a page, with its place.
-pub(super) fn nodes<T: Clone + OutputType>(rows: &Rows<T>) -> Vec<T> {
-    rows.nodes.iter().map(|(node, _)| node.clone()).collect()
+/// The rows of a page.
+pub(super) fn nodes<T: Clone + Plain>(rows: &Rows<T>) -> List<T> {
+    List(rows.nodes.clone())
 }
 
 /// Declares the edge type of a list.
@@ -115,8 +135,22 @@ macro_rules! edge {
         }
 
         impl $edge {
-            fn all(rows: &crate::graphql::page::Rows<$node>) -> Vec<Self> {
-                rows.nodes.iter().map(|(node, cursor)| Self { node: node.clone(), cursor: cursor.clone() }).collect()
+            fn all(rows: &crate::graphql::page::Rows<$node>) -> crate::graphql::plain::List<Self> {
+                let edges = rows.nodes.iter().cloned().zip(rows.cursors());
+                crate::graphql::plain::List(edges.map(|(node, cursor)| Self { node, cursor }).collect())
+            }
+        }
+
+        impl crate::graphql::plain::Plain for $edge {
+            fn writer(field: &async_graphql::parser::types::Field) -> Option<crate::graphql::plain::Writer<Self>> {
+                match field.name.node.as_str() {
+                    "node" => {
+                        let writer = crate::graphql::plain::writer(&field.selection_set.node)?;
+                        Some(Box::new(move |edge: &Self, out| writer(&edge.node, out)))
+                    }
+                    "cursor" => Some(Box::new(|edge, out| crate::graphql::plain::write(&edge.cursor, out))),
+                    _ => None,
+                }
             }
         }
     };

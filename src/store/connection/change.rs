@@ -44,7 +44,7 @@ pub async fn rename(
         let entry = activity::write(conn, site, now, &row.activity(&activity)).await?;
         let events = [updated(&row)?, EventBody::ActivityLogged { entry: entry.id }];
         stream::append(conn, db, site, now, &events).await?;
-        Connection::try_from(&row).map(Some)
+        Connection::try_from(row).map(Some)
     })
 }
 
@@ -97,7 +97,7 @@ pub async fn configure(
         let entry = activity::write(conn, site, now, &row.activity(&activity)).await?;
         events.push(EventBody::ActivityLogged { entry: entry.id });
         stream::append(conn, db, site, now, &events).await?;
-        Connection::try_from(&row).map(Some)
+        Connection::try_from(row).map(Some)
     })
 }
 

@@ -172,7 +172,7 @@ pub async fn insert(
             reason: None,
         };
         stream::append(conn, db, site, now, &[created, EventBody::ActivityLogged { entry: entry.id }]).await?;
-        Connection::try_from(&stored)
+        Connection::try_from(stored)
     })
 }
 

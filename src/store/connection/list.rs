@@ -47,7 +47,7 @@ pub async fn list(
     )?;
     keyset::page(rows, request, |row| {
         let place = Place { key: sort_key(order.field, &row), id: row.id };
-        Ok(Placed { row: Connection::try_from(&row)?, place })
+        Ok(Placed { row: row.try_into()?, place })
     })
 }
 

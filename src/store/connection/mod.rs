@@ -40,7 +40,7 @@ pub async fn find(db: &Db, site: SiteId, id: ConnectionId) -> Result<Option<Conn
             .await
             .optional()
     )?;
-    row.as_ref().map(Connection::try_from).transpose()
+    row.map(Connection::try_from).transpose()
 }
 
 /// Those of these connections that the site has, in no order.
@@ -52,5 +52,5 @@ pub async fn list_by_ids(db: &Db, site: SiteId, ids: &[ConnectionId]) -> Result<
     let conn = &mut db.reader().await?;
     let rows: Vec<ConnectionRow> =
         both!(conn, connections::table.filter(wanted).select(ConnectionRow::as_select()).load(conn).await)?;
-    rows.iter().map(Connection::try_from).collect()
+    rows.into_iter().map(Connection::try_from).collect()
 }

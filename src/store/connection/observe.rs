@@ -71,7 +71,7 @@ pub async fn observe(
             }
             stream::append(conn, db, site, now, &events).await?;
         }
-        Ok(Some(Observed { connection: Connection::try_from(&row)?, decision, previous }))
+        Ok(Some(Observed { connection: Connection::try_from(row)?, decision, previous }))
     })
 }
 

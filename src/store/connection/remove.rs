@@ -70,6 +70,6 @@ pub async fn remove(
         let entry = activity::write(conn, site, now, &row.activity(&activity)).await?;
         events.push(EventBody::ActivityLogged { entry: entry.id });
         stream::append(conn, db, site, now, &events).await?;
-        Ok(Some(Removed { connection: Connection::try_from(&row)?, cancelled: entries.len() as u64 }))
+        Ok(Some(Removed { connection: Connection::try_from(row)?, cancelled: entries.len() as u64 }))
     })
 }

@@ -70,23 +70,23 @@ pub(in crate::store) struct ConnectionRow {
     pub(in crate::store) updated_at: At,
 }
 
-impl TryFrom<&ConnectionRow> for Connection {
+impl TryFrom<ConnectionRow> for Connection {
     type Error = StoreError;
 
-    fn try_from(row: &ConnectionRow) -> Result<Self> {
+    fn try_from(row: ConnectionRow) -> Result<Self> {
         Ok(Self {
             id: ConnectionId(row.id),
-            connector_slug: row.connector_slug.clone(),
-            display_name: row.display_name.clone(),
             state: row.state()?,
-            state_reason: row.state_reason.clone(),
+            connector_slug: row.connector_slug,
+            display_name: row.display_name,
+            state_reason: row.state_reason,
             state_changed_at: row.state_changed_at.0,
             auth_flow: word(&row.auth_flow, AuthFlow::parse)?,
-            vendor_account_id: row.vendor_account_id.clone(),
-            vendor_account_name: row.vendor_account_name.clone(),
+            vendor_account_id: row.vendor_account_id,
+            vendor_account_name: row.vendor_account_name,
             scopes_granted: from_json(&row.scopes_granted)?,
             configuration: from_json(&row.configuration)?,
-            destination_label: row.destination_label.clone(),
+            destination_label: row.destination_label,
             ordered_delivery: row.ordered_delivery,
             expires_at: row.expires_at.map(DateTime::from),
             last_test: row.last_test.as_deref().map(test_from_json).transpose()?,

@@ -212,7 +212,7 @@ async fn judge(
         events.extend(change.write(conn, site, now, owner).await?);
     }
     let Some(decision) = decision else { return Ok(None) };
-    Ok(Some(Observed { connection: Connection::try_from(&*owner)?, decision, previous }))
+    Ok(Some(Observed { connection: Connection::try_from(owner.clone())?, decision, previous }))
 }
 
 /// A delivery ends the run of failures; what speaks against the destination makes it longer; a
