@@ -7,6 +7,7 @@
 //! cut off half-way.
 
 use std::{
+    cell::Cell,
     error::Error,
     future::{Future, poll_fn, ready},
     pin::pin,
@@ -37,11 +38,47 @@ impl SpawnBlocking for InPlace {
     }
 }
 
+thread_local! {
+    /// Whether what runs now is as short as what any task does between two waits.
+    static BRIEF: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Runs a blocking call, and lets other tasks go on meanwhile where the runtime has threads for them.
 pub(super) fn blocking<R>(task: impl FnOnce() -> R) -> R {
+    if BRIEF.get() {
+        return task();
+    }
     match Handle::try_current() {
         Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread => tokio::task::block_in_place(task),
         _ => task(),
+    }
+}
+
+/// Runs a reading that an index bounds to a page of rows. Telling the runtime, which wakes another thread, would
+/// cost more than the reading.
+pub(super) async fn brief<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let _during = Brief::begin();
+        future.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Sets the mark, and sets it back also where the reading panics.
+struct Brief {
+    before: bool,
+}
+
+impl Brief {
+    fn begin() -> Self {
+        Self { before: BRIEF.replace(true) }
+    }
+}
+
+impl Drop for Brief {
+    fn drop(&mut self) {
+        BRIEF.set(self.before);
     }
 }
 

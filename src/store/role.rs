@@ -7,6 +7,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     database::Db,
     error::Result,
+    in_place,
     moment::At,
     rows::{folded, from_json, json, storable},
     schema::roles,
@@ -22,15 +23,18 @@ use crate::domain::{
 /// A capability that this release does not know is left out: a newer release may have written it.
 pub async fn list(db: &Db, site: SiteId) -> Result<Vec<(String, Capabilities)>> {
     let conn = &mut db.reader().await?;
-    let rows: Vec<(String, String)> = both!(
-        conn,
-        roles::table
-            .filter(roles::site_id.eq(site.get()))
-            .order(roles::name_folded.asc())
-            .select((roles::name, roles::capabilities))
-            .load(conn)
-            .await
-    )?;
+    let read = async {
+        both!(
+            conn,
+            roles::table
+                .filter(roles::site_id.eq(site.get()))
+                .order(roles::name_folded.asc())
+                .select((roles::name, roles::capabilities))
+                .load(conn)
+                .await
+        )
+    };
+    let rows: Vec<(String, String)> = in_place::brief(read).await?;
     rows.into_iter()
         .map(|(name, capabilities)| {
             let words: Vec<String> = from_json(&capabilities)?;
