@@ -161,7 +161,8 @@ impl Api {
                 None => futures_util::stream::empty().boxed(),
             }
         };
-        futures_util::stream::once(started).flatten().boxed()
+        // On the heap, so that it is gone once the subscription has begun.
+        futures_util::stream::once(Box::pin(started)).flatten().boxed()
     }
 
     /// The schema in the schema definition language.

@@ -290,7 +290,8 @@ where
             let (mut events, select) = state?;
             loop {
                 let outcome = match events.next().await? {
-                    Ok(event) => one(&first, capability, &select, event).await,
+                    // On the heap, while it lasts: a subscription waits nearly always.
+                    Ok(event) => Box::pin(one(&first, capability, &select, event)).await,
                     Err(failure) => Err(failure),
                 };
                 match outcome {

@@ -86,7 +86,8 @@ impl State {
             if let Some(event) = self.read.pop_front() {
                 return Ok(event);
             }
-            let events = store::stream::list_after(&self.gateway.db, self.site, self.last, BATCH)
+            // On the heap, while it lasts: whoever follows waits nearly always, and is as large as what it might do.
+            let events = Box::pin(store::stream::list_after(&self.gateway.db, self.site, self.last, BATCH))
                 .await
                 .or_internal("reading the stream")?;
             match events.last() {

@@ -109,7 +109,8 @@ impl Session {
                 received = self.socket.recv() => {
                     alive = true;
                     let initialised = self.principal.is_some();
-                    self.receive(received).await?;
+                    // On the heap, while it lasts: a socket waits nearly always.
+                    Box::pin(self.receive(received)).await?;
                     if let Some(principal) = self.principal.as_ref().filter(|_| !initialised) {
                         deadline = clock.sleep_until(principal.expires_at);
                     }
@@ -119,7 +120,7 @@ impl Session {
                     if self.principal.as_ref().is_none_or(|principal| principal.expires_at <= clock.now()) {
                         return Err(self.too_late().into());
                     }
-                    self.advance(&id, step).await?;
+                    Box::pin(self.advance(&id, step)).await?;
                 }
                 _ = ping.tick() => {
                     if !alive {
