@@ -13,7 +13,6 @@ use super::{
     gate::{self, DocumentLimits, Gate, PersistedOperations, Selected},
     introspection::{self, Introspection, Introspector},
     mutation::Mutation,
-    plain::raw,
     query::Query,
     request::{Incoming, Ready, Text},
     scope::{Scope, SharedScope},
@@ -52,6 +51,14 @@ fn build() -> SchemaBuilder<Query, Mutation, SubscriptionRoot> {
         // The gate has validated by then.
         .validation_mode(ValidationMode::Fast)
         .limit_recursive_depth(RECURSION_MAX)
+}
+
+/// A subscription that could not begin is a request error (GraphQL, section 6.2.3.1).
+fn begun(scope: &Scope, mut response: Response) -> Response {
+    if !scope.has_begun() {
+        response.errors.iter_mut().for_each(|error| error.path.clear());
+    }
+    response
 }
 
 /// The schema in the schema definition language: what `schema.graphql` holds.
@@ -156,8 +163,11 @@ impl Api {
                 Ok(scope) => scope,
                 Err(response) => return futures_util::stream::once(async { response }).boxed(),
             };
-            match Self::request(ready, scope) {
-                Some((_, request)) => api.0.schema.execute_stream(request).map(mask).boxed(),
+            match Self::request(ready, SharedScope::clone(&scope)) {
+                Some((_, request)) => {
+                    let responses = api.0.schema.execute_stream(request);
+                    responses.map(move |response| begun(&scope, mask(response))).boxed()
+                }
                 None => futures_util::stream::empty().boxed(),
             }
         };
@@ -175,7 +185,7 @@ impl Api {
     async fn scope(&self, caller: Caller) -> Result<SharedScope, Response> {
         let request_id = caller.request_id.clone();
         let acting = self.0.gateway.act(caller).await.map_err(|failure| refused(failure, &request_id))?;
-        Ok(SharedScope::new(Scope { gateway: self.0.gateway.clone(), acting }))
+        Ok(SharedScope::new(Scope::new(self.0.gateway.clone(), acting)))
     }
 
     /// The request's part that the executor runs, with the keys of the whole in their order.

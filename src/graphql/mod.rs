@@ -9,6 +9,7 @@
 //! loads it for all, so that a page of N records costs a fixed number of queries.
 
 mod activity;
+mod answer;
 mod api;
 mod connection;
 mod connection_input;
@@ -33,6 +34,7 @@ mod sets;
 mod subscription;
 mod viewer;
 
+pub use answer::{is_plain, is_request_error, to_json};
 pub use api::{Api, ApiSettings, sdl};
 pub use gate::{DocumentLimits, Gate, Persisted};
 pub use introspection::Introspection;

@@ -5,11 +5,10 @@
 //! executor would make a future and a value for each field of each row.
 
 use async_graphql::{
-    ContextSelectionSet, Name, OutputType, Positioned, ServerResult, Value,
+    ContextSelectionSet, OutputType, Positioned, ServerResult, Value,
     parser::types::{Field, Selection, SelectionSet},
     registry::Registry,
 };
-use async_graphql_value::{RAW_VALUE_TOKEN, indexmap::IndexMap};
 use serde::Serialize;
 
 /// Writes a field of an object as JSON.
@@ -46,11 +45,6 @@ pub(super) fn write(value: &impl Serialize, out: &mut Vec<u8>) {
     serde_json::to_writer(out, value).expect("texts, numbers and lists of them have a JSON text");
 }
 
-/// JSON that is written as it is.
-pub(super) fn raw(json: String) -> Value {
-    Value::Object(IndexMap::from_iter([(Name::new(RAW_VALUE_TOKEN), Value::String(json))]))
-}
-
 /// How an object is written with these fields; `None` where one of them is not plain.
 pub(super) fn writer<T: Plain + 'static>(selected: &SelectionSet) -> Option<Writer<T>> {
     let mut fields = Vec::with_capacity(selected.items.len());
@@ -84,7 +78,7 @@ fn typename<T: Plain>() -> Writer<T> {
 pub(super) struct List<T>(pub Vec<T>);
 
 impl<T: Plain + 'static> List<T> {
-    fn written(&self, selected: &SelectionSet) -> Option<String> {
+    fn written(&self, selected: &SelectionSet) -> Option<Value> {
         let writer = writer(selected)?;
         let mut out = vec![b'['];
         for (at, object) in self.0.iter().enumerate() {
@@ -94,7 +88,8 @@ impl<T: Plain + 'static> List<T> {
             writer(object, &mut out);
         }
         out.push(b']');
-        String::from_utf8(out).ok()
+        // See `answer`.
+        Some(Value::Binary(out.into()))
     }
 }
 
@@ -109,7 +104,7 @@ impl<T: Plain + 'static> OutputType for List<T> {
 
     async fn resolve(&self, context: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
         match self.written(&context.item.node) {
-            Some(json) => Ok(raw(json)),
+            Some(rows) => Ok(rows),
             None => self.0.resolve(context, field).await,
         }
     }

@@ -1,6 +1,9 @@
 //! What every resolver needs: who asks, what the role allows, and the gateway.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_graphql::{Context, Error};
 
@@ -14,12 +17,27 @@ use crate::{
 pub(super) struct Scope {
     pub gateway: Gateway,
     pub acting: Acting,
+    /// Whether a subscription has begun.
+    begun: AtomicBool,
 }
 
 /// Shared by everything that one operation returns.
 pub(super) type SharedScope = Arc<Scope>;
 
 impl Scope {
+    pub const fn new(gateway: Gateway, acting: Acting) -> Self {
+        Self { gateway, acting, begun: AtomicBool::new(false) }
+    }
+
+    /// A subscription has begun: what fails from now on is a fault of one event.
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
     /// The site of the caller.
     pub fn site(&self) -> SiteId {
         self.acting.site()

@@ -282,6 +282,7 @@ where
 {
     scope.require(capability).map_err(|failure| scope.error(failure))?;
     let events = scope.gateway.follow(scope.site()).await.map_err(|failure| scope.error(failure))?;
+    scope.begin();
     let first = SharedScope::clone(scope);
     let state = Some((events, select));
     let stream = futures_util::stream::unfold(state, move |state| {
@@ -319,7 +320,7 @@ where
         return Ok(None);
     }
     let acting = first.gateway.act(first.acting.caller.clone()).await?;
-    let scope = SharedScope::new(Scope { gateway: first.gateway.clone(), acting });
+    let scope = SharedScope::new(Scope::new(first.gateway.clone(), acting));
     scope.require(capability)?;
     select(scope, event).await
 }

@@ -10,36 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{accept::Media, envelope::RequestId, throttle::Wait};
-
-/// A response as it is written: `data` is left out where the request was never executed.
-#[derive(Serialize)]
-pub(super) struct Payload<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Value>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [ServerError],
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    extensions: &'a std::collections::BTreeMap<String, Value>,
-}
-
-impl<'a> Payload<'a> {
-    /// How this response is written.
-    pub(super) fn of(response: &'a async_graphql::Response) -> Self {
-        Self {
-            data: if is_request_error(response) { None } else { Some(&response.data) },
-            errors: &response.errors,
-            extensions: &response.extensions,
-        }
-    }
-}
-
-/// Whether the request was refused before its execution began: a request error by the specification
-/// (GraphQL, section 7.1.3), as opposed to a field's error, which has a path.
-pub(super) fn is_request_error(response: &async_graphql::Response) -> bool {
-    !response.errors.is_empty()
-        && response.data == Value::Null
-        && response.errors.iter().all(|error| error.path.is_empty())
-}
+use crate::graphql::{is_plain, is_request_error, to_json};
 
 /// The code by which Apollo's clients know that they must send the document: not a fault of theirs.
 const NOT_PERSISTED: &str = "PERSISTED_QUERY_NOT_FOUND";
@@ -54,6 +25,9 @@ pub(super) fn executed(response: async_graphql::Response, media: Media) -> Respo
     if is_request_error(&response) {
         return refused(&response, media);
     }
+    if !is_plain(&response) {
+        return (headers(media), to_json(&response)).into_response();
+    }
     let mut answer = GraphQLResponse::from(response).into_response();
     answer.headers_mut().extend(headers(media));
     answer
@@ -65,7 +39,7 @@ pub(super) fn refused(response: &async_graphql::Response, media: Media) -> Respo
         Media::GraphqlResponse if !is_not_persisted(response) => StatusCode::BAD_REQUEST,
         Media::GraphqlResponse | Media::Json => StatusCode::OK,
     };
-    body(status, media, &Payload::of(response))
+    (status, headers(media), to_json(response)).into_response()
 }
 
 /// The answer to a request that did not reach GraphQL.

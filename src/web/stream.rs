@@ -18,11 +18,14 @@ use tokio::time::timeout;
 use super::{
     Shared,
     accept::{Media, Streamed},
-    answer::{self, Payload, internal_error, is_request_error},
+    answer::{self, internal_error},
     envelope::RequestId,
     throttle::{SocketPlace, Wait},
 };
-use crate::{graphql::Ready, service::Caller};
+use crate::{
+    graphql::{Ready, to_json},
+    service::Caller,
+};
 
 /// How often a quiet stream gives a sign of life, so that proxies keep it open.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
@@ -77,11 +80,7 @@ pub(super) fn of_one(form: Streamed, response: &async_graphql::Response) -> Resp
 }
 
 fn text(response: &async_graphql::Response) -> String {
-    if is_request_error(response) {
-        return json!({ "errors": response.errors }).to_string();
-    }
-    // Values with string keys always serialize.
-    serde_json::to_string(&Payload::of(response)).unwrap_or_default()
+    String::from_utf8(to_json(response)).expect("JSON is text")
 }
 
 /// The stream, and the socket's place with it until it is dropped.

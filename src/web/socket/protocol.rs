@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::super::answer::Payload;
-
 /// The longest id of an operation, in bytes: it is repeated with every message.
 const ID_MAX: usize = 256;
 /// The longest reason that a close frame carries, in bytes (RFC 6455, section 5.5.1).
@@ -46,10 +44,6 @@ pub(super) enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         payload: Option<Map<String, Value>>,
     },
-    Next {
-        id: &'a str,
-        payload: Payload<'a>,
-    },
     Error {
         id: &'a str,
         payload: Value,
@@ -57,6 +51,16 @@ pub(super) enum ServerMessage<'a> {
     Complete {
         id: &'a str,
     },
+}
+
+/// A result, which is JSON already.
+pub(super) fn next(id: &str, payload: &[u8]) -> String {
+    let mut text = serde_json::json!({ "type": "next", "id": id }).to_string();
+    text.truncate(text.len() - 1);
+    text.push_str(",\"payload\":");
+    text.push_str(std::str::from_utf8(payload).expect("JSON is text"));
+    text.push('}');
+    text
 }
 
 /// Why and with which code the server closes a socket.

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::{
     super::{
         Shared,
-        answer::{Payload, internal_error, is_request_error},
+        answer::internal_error,
         authentication::{Refused, admit},
         envelope::RequestId,
         parameters,
@@ -19,9 +19,13 @@ use super::{
     },
     PROTOCOL,
     operations::{Operations, Step},
-    protocol::{ClientMessage, Close, ServerMessage},
+    protocol::{self, ClientMessage, Close, ServerMessage},
 };
-use crate::{domain::principal::Principal, service::Caller};
+use crate::{
+    domain::principal::Principal,
+    graphql::{is_request_error, to_json},
+    service::Caller,
+};
 
 /// How long a client may take to say `connection_init`, in seconds.
 const INIT_SECONDS: i64 = 10;
@@ -229,7 +233,7 @@ impl Session {
                 let payload = serde_json::to_value(&response.errors).unwrap_or_default();
                 self.say(&ServerMessage::Error { id, payload }).await
             }
-            Step::Next(response) => self.say(&ServerMessage::Next { id, payload: Payload::of(&response) }).await,
+            Step::Next(response) => self.write(Message::Text(protocol::next(id, &to_json(&response)).into())).await,
             Step::Broken(request_id) => {
                 self.operations.remove(id);
                 self.say(&ServerMessage::Error { id, payload: json!([internal_error(&request_id)]) }).await
