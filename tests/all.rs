@@ -11,6 +11,7 @@ mod guards;
 mod house;
 mod main_job;
 mod manifests;
+mod oauth;
 mod queries;
 mod schema;
 mod secrets;

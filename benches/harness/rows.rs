@@ -48,6 +48,8 @@ pub async fn fill(db: &Db) {
             },
             operator: OperatorId(1),
             consume_offer: None,
+            authorization: None,
+            renew_at: None,
         };
         let seal =
             Box::new(|_| Ok(vec![SealedCredential { name: "fields".into(), key_version: 1, blob: vec![0; 64] }]));

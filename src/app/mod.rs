@@ -23,7 +23,7 @@ use crate::{
     egress::{Egress, EgressSettings},
     graphql::{Api, ApiSettings},
     sandbox::Inbox,
-    service::{Gateway, Limits, Parts},
+    service::{Gateway, Limits, OAuthSettings, Parts},
     store::{self, DatabaseKind, DatabaseSettings, Db, StoreError},
     vault::Vault,
     web::{self, Holder, Stop, Throttle, TokenSettings, TokenVerifier, WebSettings, WebState},
@@ -120,6 +120,11 @@ impl App {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             limits: Limits { max_payload: config.limits.max_payload },
+            oauth: OAuthSettings {
+                apps: config.oauth_apps,
+                public_url: public_url.clone(),
+                return_origins: config.return_origins.clone(),
+            },
         });
         let stop_web = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -164,6 +169,7 @@ impl App {
                 limits,
                 stop_workers.clone(),
             ));
+            workers.spawn(worker::renew(gateway.clone(), Arc::clone(&clock), stop_workers.clone()));
             workers.spawn(worker::purge(gateway.clone(), Arc::clone(&clock), stop_workers.clone()));
         }
         if matches!(db.kind(), DatabaseKind::Postgres) {

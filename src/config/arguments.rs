@@ -102,6 +102,9 @@ pub struct ServeArguments {
     /// Directory of more connector manifests, beside or over the built-in ones
     #[arg(long, env = "GATEWAY_CONNECTORS_DIR", hide_env_values = true, value_name = "DIR")]
     pub connectors_dir: Option<String>,
+    /// TOML file with the client id and secret of each OAuth app that is registered with a vendor [default: none]
+    #[arg(long, env = "GATEWAY_OAUTH_APPS", hide_env_values = true, value_name = "FILE")]
+    pub oauth_apps: Option<String>,
     /// Origins, comma-separated, that CORS and WebSocket handshakes accept besides the public URL's own
     #[arg(long, env = "GATEWAY_RETURN_ORIGINS", hide_env_values = true, value_name = "ORIGINS")]
     pub return_origins: Option<String>,

@@ -1,13 +1,16 @@
 //! From texts to a [`Config`]: every setting is looked at, and every fault told, before anything starts.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Config, DatabaseSettings, LogFormat, LogSettings, WrongSetting,
     arguments::{
         DatabaseArguments, DatabaseUrlArgument, ListenArguments, LogArguments, ServeArguments, TokenArguments,
     },
-    keyfile, limits, values,
+    keyfile, limits, oauth_apps, values,
 };
 use crate::{
     domain::{clock::Entropy, secret::Secret, secret::SecretBytes},
@@ -84,6 +87,8 @@ pub fn check(arguments: &ServeArguments, entropy: &dyn Entropy) -> Result<Config
     let public_url = faults.note("GATEWAY_PUBLIC_URL", "https://gateway.example.com", public_url);
     let connectors_dir = given(arguments.connectors_dir.as_ref()).map(values::directory).transpose();
     let connectors_dir = faults.note("GATEWAY_CONNECTORS_DIR", "/etc/gateway/connectors", connectors_dir);
+    let apps = given(arguments.oauth_apps.as_ref()).map_or_else(|| Ok(HashMap::new()), oauth_apps::read);
+    let apps = faults.note("GATEWAY_OAUTH_APPS", "/etc/gateway/oauth-apps.toml", apps);
     let return_origins = values::origins(given(arguments.return_origins.as_ref()).unwrap_or_default());
     let return_origins = faults.note("GATEWAY_RETURN_ORIGINS", "https://console.example.com", return_origins);
     let ranges = given(arguments.allowed_destinations.as_ref()).or(dev.then_some(LOOPBACK));
@@ -133,6 +138,7 @@ pub fn check(arguments: &ServeArguments, entropy: &dyn Entropy) -> Result<Config
         Some(base_path),
         Some(public_url),
         Some(connectors_dir),
+        Some(oauth_apps),
         Some(return_origins),
         Some(allowed_destinations),
         Some(connect_to),
@@ -149,6 +155,7 @@ pub fn check(arguments: &ServeArguments, entropy: &dyn Entropy) -> Result<Config
         base_path,
         public_url,
         connectors_dir,
+        apps,
         return_origins,
         allowed,
         connect_to,
@@ -171,6 +178,7 @@ pub fn check(arguments: &ServeArguments, entropy: &dyn Entropy) -> Result<Config
         master_keys,
         tokens,
         connectors_dir,
+        oauth_apps,
         return_origins,
         allowed_destinations,
         connect_to,

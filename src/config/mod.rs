@@ -8,9 +8,10 @@ pub mod arguments;
 mod check;
 mod keyfile;
 mod limits;
+mod oauth_apps;
 mod values;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use url::Url;
@@ -22,6 +23,7 @@ pub use self::{
     values::duration,
 };
 use crate::{
+    connector::OAuthClient,
     domain::secret::Secret,
     egress::{AllowedDestination, ConnectTo},
     graphql::Introspection,
@@ -44,6 +46,8 @@ pub struct Config {
     pub tokens: TokenSettings,
     /// More manifests, beside or over the built-in ones.
     pub connectors_dir: Option<PathBuf>,
+    /// The clients that the gateway's operator has registered with vendors, by the names that manifests have for them.
+    pub oauth_apps: HashMap<String, OAuthClient>,
     /// Origins as browsers spell them, besides the public URL's own.
     pub return_origins: Vec<String>,
     pub allowed_destinations: Vec<AllowedDestination>,

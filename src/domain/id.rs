@@ -65,4 +65,6 @@ row_id! {
     OperatorId,
     /// A signing secret that was shown and waits to be registered with the vendor.
     OfferId,
+    /// A browser authorization.
+    AuthorizationId,
 }

@@ -4,6 +4,7 @@
 //! (see [`clock`]). Everything else in the crate may import this module; it imports nothing.
 
 pub mod activity;
+pub mod authorization;
 pub mod capability;
 pub mod clock;
 pub mod connection;

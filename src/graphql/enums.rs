@@ -139,6 +139,16 @@ mirrored! {
 }
 
 mirrored! {
+    /// What an authorization is for.
+    AuthorizationPurpose = domain::authorization::AuthorizationPurpose { Connect, EditScopes, Reauthorize }
+}
+
+mirrored! {
+    /// How far an authorization has come.
+    AuthorizationStatus = domain::authorization::AuthorizationStatus { Pending, Succeeded, Rejected, Expired }
+}
+
+mirrored! {
     /// How far an outbound event has come.
     DeliveryStatus = domain::delivery::DeliveryStatus {
         Queued,

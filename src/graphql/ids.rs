@@ -17,6 +17,7 @@ pub(super) enum Named {
     Entry(EntryId),
     Activity(ActivityId),
     Offer(String),
+    Authorization(String),
 }
 
 /// The longest id that is read: slugs and tokens are shorter.
@@ -32,6 +33,7 @@ impl Named {
             Self::Entry(id) => format!("entry:{id}"),
             Self::Activity(id) => format!("activity:{id}"),
             Self::Offer(token) => format!("offer:{token}"),
+            Self::Authorization(token) => format!("authorization:{token}"),
         };
         ID(URL_SAFE_NO_PAD.encode(text))
     }
@@ -52,6 +54,7 @@ impl Named {
             "entry" => number().map(|n| Self::Entry(EntryId(n))),
             "activity" => number().map(|n| Self::Activity(ActivityId(n))),
             "offer" => Some(Self::Offer(rest.to_owned())),
+            "authorization" => Some(Self::Authorization(rest.to_owned())),
             _ => None,
         }
     }
@@ -98,6 +101,20 @@ pub(super) fn offer(field: &str, id: &ID) -> Result<String, Failure> {
     }
 }
 
+/// The id of the authorization of this name, as clients see it.
+#[must_use]
+pub fn authorization_id(token: &str) -> String {
+    Named::Authorization(token.to_owned()).to_id().to_string()
+}
+
+/// The authorization that an argument names.
+pub(super) fn authorization(field: &str, id: &ID) -> Result<String, Failure> {
+    match Named::parse(id) {
+        Some(Named::Authorization(token)) => Ok(token),
+        _ => Err(wrong(field, "authorization")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -110,7 +127,8 @@ mod tests {
         #[test]
         fn an_id_is_read_as_it_was_written(n in 1_i64.., slug in "[a-z_]{1,40}") {
             for named in [Named::Connection(ConnectionId(n)), Named::Delivery(DeliveryId(n)), Named::Entry(EntryId(n)),
-                Named::Activity(ActivityId(n)), Named::Connector(slug.clone()), Named::Offer(slug.clone())] {
+                Named::Activity(ActivityId(n)), Named::Connector(slug.clone()), Named::Offer(slug.clone()),
+                Named::Authorization(slug.clone())] {
                 prop_assert_eq!(Named::parse(&named.to_id()), Some(named));
             }
         }

@@ -11,6 +11,7 @@
 mod activity;
 mod answer;
 mod api;
+mod authorization;
 mod connection;
 mod connection_input;
 mod delivery;
@@ -37,5 +38,6 @@ mod viewer;
 pub use answer::{is_plain, is_request_error, to_json};
 pub use api::{Api, ApiSettings, sdl};
 pub use gate::{DocumentLimits, Gate, Persisted};
+pub use ids::authorization_id;
 pub use introspection::Introspection;
 pub use request::{Incoming, Ready};

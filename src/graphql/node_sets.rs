@@ -73,7 +73,7 @@ impl NodeSets {
             Named::Delivery(id) => self.deliveries.get(id).cloned().map(Delivery).map(Node::Delivery),
             Named::Entry(id) => self.entries.get(id).cloned().map(DeliveryEntry).map(Node::DeliveryEntry),
             Named::Activity(id) => self.activities.get(id).cloned().map(ActivityEntry).map(Node::ActivityEntry),
-            Named::Offer(_) => None,
+            Named::Offer(_) | Named::Authorization(_) => None,
         }
     }
 }

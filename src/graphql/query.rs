@@ -4,6 +4,7 @@ use async_graphql::{Context, Description, ID, Interface, Object};
 
 use super::{
     activity::{ActivityEntry, ActivityEntryConnection, ActivityFilter},
+    authorization::Authorization,
     connection::{ConnectionRecord, ConnectionRecordConnection},
     connection_input::{ConnectionFilter, ConnectionOrder},
     delivery::{Delivery, DeliveryEntry, DeliveryEntryConnection, DeliveryFilter, DeliveryOrder},
@@ -35,6 +36,7 @@ pub enum Node {
     Delivery(Delivery),
     DeliveryEntry(DeliveryEntry),
     ActivityEntry(ActivityEntry),
+    Authorization(Authorization),
 }
 
 /// What can be read.
@@ -145,6 +147,13 @@ impl Query {
         guarded(scope, Needs::BrowseDeliveryLog, async { delivery(scope, ids::delivery("id", &id)?).await }).await
     }
 
+    /// A browser authorization, for the operator who began it; NOT_FOUND to all others.
+    async fn authorization(&self, context: &Context<'_>, id: ID) -> Guarded<Authorization> {
+        let scope = scope::of(context);
+        let found = async { Authorization::read(scope, &ids::authorization("id", &id)?).await };
+        Some(found.await.map_err(|failure| scope.error(failure)))
+    }
+
     /// The site's activity log, the newest first.
     #[graphql(directive = requires::apply(Capability::BrowseActivityLog))]
     async fn activity_log(
@@ -192,13 +201,16 @@ fn needs(named: &Named) -> Option<Needs> {
         Named::Connection(_) => Some(Needs::ListConnections),
         Named::Delivery(_) | Named::Entry(_) => Some(Needs::BrowseDeliveryLog),
         Named::Activity(_) => Some(Needs::BrowseActivityLog),
-        // An offer is no node: it is shown once, and completed.
-        Named::Offer(_) => None,
+        // An offer is no node: it is shown once, and completed. An authorization is its operator's own.
+        Named::Offer(_) | Named::Authorization(_) => None,
     }
 }
 
 async fn node(scope: &SharedScope, id: &ID) -> Result<Option<Node>, Failure> {
     let Some(named) = Named::parse(id) else { return Ok(None) };
+    if let Named::Authorization(token) = &named {
+        return own_authorization(scope, token).await;
+    }
     let Some(needs) = needs(&named) else { return Ok(None) };
     scope.require(needs)?;
     Ok(match named {
@@ -209,19 +221,34 @@ async fn node(scope: &SharedScope, id: &ID) -> Result<Option<Node>, Failure> {
         Named::Delivery(id) => delivery(scope, id).await?.map(Node::Delivery),
         Named::Entry(id) => entry(scope, id).await?.map(Node::DeliveryEntry),
         Named::Activity(id) => activity(scope, id).await?.map(Node::ActivityEntry),
-        Named::Offer(_) => None,
+        Named::Offer(_) | Named::Authorization(_) => None,
     })
+}
+
+async fn own_authorization(scope: &SharedScope, token: &str) -> Result<Option<Node>, Failure> {
+    match Authorization::read(scope, token).await {
+        Ok(found) => Ok(Some(Node::Authorization(found))),
+        Err(Failure::NotFound(_)) => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Reads each kind in one query.
 async fn nodes(scope: &SharedScope, ids: &[ID]) -> Vec<Guarded<Node>> {
     let named: Vec<Option<Named>> = ids.iter().map(Named::parse).collect();
     let loaded = super::node_sets::load(scope, named.iter().flatten()).await;
-    let one = |named: Option<Named>| -> Result<Option<Node>, Failure> {
+    let one = async |named: Option<Named>| -> Result<Option<Node>, Failure> {
         let Some(named) = named else { return Ok(None) };
+        if let Named::Authorization(token) = &named {
+            return own_authorization(scope, token).await;
+        }
         let Some(needs) = needs(&named) else { return Ok(None) };
         scope.require(needs)?;
         loaded.as_ref().map_err(Clone::clone).map(|sets| sets.get(scope, &named))
     };
-    named.into_iter().map(|named| one(named).map_err(|failure| scope.error(failure)).transpose()).collect()
+    let mut found = Vec::with_capacity(named.len());
+    for named in named {
+        found.push(one(named).await.map_err(|failure| scope.error(failure)).transpose());
+    }
+    found
 }

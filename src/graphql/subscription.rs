@@ -8,6 +8,7 @@ use futures_util::{Stream, StreamExt as _, stream::BoxStream};
 
 use super::{
     activity::{self, ActivityEntry, ActivityFilter},
+    authorization::Authorization,
     connection::ConnectionRecord,
     connection_input::{accepting, slugs},
     delivery::{DeliveryEntry, DeliveryFilter},
@@ -238,6 +239,32 @@ impl SubscriptionRoot {
         })
         .await
     }
+
+    /// One authorization, now and at each change, until it ends; for the operator who began it.
+    async fn authorization_updated(
+        &self,
+        context: &Context<'_>,
+        id: ID,
+    ) -> Result<impl Stream<Item = Result<Authorization, Error>>, Error> {
+        let scope = scope::of(context);
+        let token = ids::authorization("id", &id).map_err(|failure| scope.error(failure))?;
+        let followed = scope.gateway.follow_authorization(&scope.acting, &token).await;
+        let followed = followed.map_err(|failure| scope.error(failure))?;
+        scope.begin();
+        Ok(authorizations(scope, followed))
+    }
+}
+
+fn authorizations(
+    scope: &SharedScope,
+    followed: BoxStream<'static, Result<domain::authorization::Authorization, Failure>>,
+) -> BoxStream<'static, Result<Authorization, Error>> {
+    let scope = SharedScope::clone(scope);
+    let told = followed.map(move |found| match found {
+        Ok(row) => Ok(Authorization::new(&scope, row)),
+        Err(failure) => Err(scope.error(failure)),
+    });
+    told.boxed()
 }
 
 async fn connection_change(

@@ -47,10 +47,7 @@ impl Gateway {
                 return Err(Failure::bad_input("authFlow", "a signed connection begins with beginSignedConnection"));
             }
             AuthFlow::Oauth => {
-                return Err(Failure::bad_input(
-                    "authFlow",
-                    "an OAuth connection begins with the operator's consent at the vendor, which this mutation cannot ask for",
-                ));
+                return Err(Failure::bad_input("authFlow", "an OAuth connection begins with beginOAuthConnection"));
             }
         }
         let display_name = display_name_or_default(&connector, input.display_name.as_deref())?;
@@ -59,7 +56,7 @@ impl Gateway {
             Ok(values) => values,
             Err(violations) => return Ok(Creation::Rejected { test: None, violations: public(violations) }),
         };
-        let opened = Opened { values, signing: SigningKeys(Vec::new()) };
+        let opened = Opened::new(values, SigningKeys(Vec::new()));
         let candidate = Candidate { connector, flow: input.auth_flow, display_name, opened, offer: None };
         self.test_and_store(acting, candidate).await
     }
@@ -98,16 +95,16 @@ impl Gateway {
             vendor_account_name: test.vendor_account_name.clone(),
             scopes_granted: Vec::new(),
             configuration: described.configuration(&opened.values),
-            destination_label: described.destination_label(&connector, &opened.values, None),
+            destination_label: described.destination_label(&connector, &opened.values, opened.grant.as_ref()),
             ordered_delivery: false,
             expires_at: None,
             test: test.clone(),
             operator,
             consume_offer: offer,
+            authorization: None,
+            renew_at: None,
         };
-        let seal = Box::new(move |id| {
-            credentials::seal(&keyring, id, &opened.values, &opened.signing).map_err(|error| error.to_string())
-        });
+        let seal = Box::new(move |id| credentials::seal(&keyring, id, &opened).map_err(|error| error.to_string()));
         let entry = activity(acting, ActivityAction::ConnectionCreated, None, ActivityOutcome::Succeeded, None);
         let connection = match store::connection::insert(&self.db, site, self.now(), new, seal, entry).await {
             Ok(connection) => connection,

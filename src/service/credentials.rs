@@ -9,7 +9,7 @@ use super::{
     types::{Failure, OrInternal as _},
 };
 use crate::{
-    connector::{SigningKeys, Values},
+    connector::{Grant, SigningKeys, Values},
     domain::{
         id::{ConnectionId, SiteId},
         secret::{Secret, SecretBytes},
@@ -21,11 +21,21 @@ use crate::{
 /// The names under which the parts of a credential are sealed.
 const FIELDS: &str = "fields";
 const SIGNING: &str = "signing";
+const GRANT: &str = "grant";
 
 /// An opened credential. Lives as long as the call that uses it.
 pub(super) struct Opened {
     pub values: Values,
     pub signing: SigningKeys,
+    /// Of an OAuth flow.
+    pub grant: Option<Grant>,
+}
+
+impl Opened {
+    /// A credential that is no OAuth grant.
+    pub fn new(values: Values, signing: SigningKeys) -> Self {
+        Self { values, signing, grant: None }
+    }
 }
 
 /// A signing secret as it is sealed. `until`: when it stops to sign, for one that has been replaced.
@@ -40,20 +50,33 @@ struct SigningSecret {
 pub(super) fn seal(
     keyring: &Keyring,
     connection: ConnectionId,
-    values: &Values,
-    signing: &SigningKeys,
+    opened: &Opened,
 ) -> Result<Vec<SealedCredential>, VaultError> {
-    let mut parts = vec![(FIELDS, values.to_json())];
-    if !signing.0.is_empty() {
-        parts.push((SIGNING, signing_to_json(signing)));
+    let mut parts = vec![(FIELDS, opened.values.to_json())];
+    if !opened.signing.0.is_empty() {
+        parts.push((SIGNING, signing_to_json(&opened.signing)));
     }
-    parts
-        .into_iter()
-        .map(|(name, plain)| {
-            let sealed = keyring.seal(&Place::Credential { connection, name }, plain.expose())?;
-            Ok(SealedCredential { name: name.to_owned(), key_version: sealed.key_version, blob: sealed.blob })
-        })
-        .collect()
+    parts.extend(opened.grant.as_ref().map(|grant| (GRANT, grant.to_json())));
+    parts.into_iter().map(|(name, plain)| seal_part(keyring, connection, name, &plain)).collect()
+}
+
+/// Seals a connection's grant alone: what a renewal changes.
+pub(super) fn seal_grant(
+    keyring: &Keyring,
+    connection: ConnectionId,
+    grant: &Grant,
+) -> Result<SealedCredential, VaultError> {
+    seal_part(keyring, connection, GRANT, &grant.to_json())
+}
+
+fn seal_part(
+    keyring: &Keyring,
+    connection: ConnectionId,
+    name: &str,
+    plain: &SecretBytes,
+) -> Result<SealedCredential, VaultError> {
+    let sealed = keyring.seal(&Place::Credential { connection, name }, plain.expose())?;
+    Ok(SealedCredential { name: name.to_owned(), key_version: sealed.key_version, blob: sealed.blob })
 }
 
 fn signing_to_json(signing: &SigningKeys) -> SecretBytes {
@@ -68,13 +91,14 @@ impl Gateway {
         let sealed =
             store::credential::list(&self.db, site, connection).await.or_internal("reading the sealed credential")?;
         let keyring = self.keyring(site).await?;
-        let mut opened = None;
+        let (mut opened, mut grant) = (None, None);
         let mut signing = SigningKeys(Vec::new());
         for part in &sealed {
             let place = Place::Credential { connection, name: &part.name };
             let plain = keyring.open(&place, &part.blob).or_internal("opening the credential")?;
             match part.name.as_str() {
                 FIELDS => opened = Some(Values::from_json(&plain).or_internal("reading the opened credential")?),
+                GRANT => grant = Some(Grant::from_json(&plain).or_internal("reading the opened grant")?),
                 SIGNING => {
                     let now = self.now();
                     let secrets: Vec<SigningSecret> = serde_json::from_slice(plain.expose())
@@ -87,6 +111,6 @@ impl Gateway {
             }
         }
         let values = opened.ok_or("it has no fields").or_internal("opening the credential")?;
-        Ok(Opened { values, signing })
+        Ok(Opened { values, signing, grant })
     }
 }

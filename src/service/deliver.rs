@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     credentials::Opened,
     gateway::Gateway,
+    refresh::{Renewed, is_refreshable},
     types::{Failure, OrInternal as _},
 };
 use crate::{
@@ -151,7 +152,38 @@ impl Gateway {
             return Ok(Brought::no_call(DeliveryFailure::VendorRejected, "the stored payload could not be opened"));
         };
         let opened = self.open(claim.site, connection.id).await?;
-        self.exchange(claim, &connection, connector, operation, &payload, &opened, settings).await
+        let ran_out = opened.grant.as_ref().and_then(|grant| grant.expires_at).is_some_and(|at| at <= self.now());
+        let expired = Verdict::Reauthorize {
+            failure: DeliveryFailure::CredentialExpired,
+            reason: "the access record has run out".to_owned(),
+        };
+        let brought = if ran_out {
+            Brought { verdict: expired, vendor_response_code: None, vendor_message: None, latency_ms: None }
+        } else {
+            self.exchange(claim, &connection, connector, operation, &payload, &opened, settings).await?
+        };
+        let says_expired =
+            matches!(brought.verdict, Verdict::Reauthorize { failure: DeliveryFailure::CredentialExpired, .. });
+        let (Some(grant), true) = (&opened.grant, says_expired && is_refreshable(&connection, connector)) else {
+            return Ok(brought);
+        };
+        // One refresh, and one more try.
+        match Box::pin(self.renew_expired(claim.site, connection.id, &grant.access)).await? {
+            Renewed::Fresh => {
+                let opened = self.open(claim.site, connection.id).await?;
+                self.exchange(claim, &connection, connector, operation, &payload, &opened, settings).await
+            }
+            Renewed::Refused { revoked, reason } => {
+                let failure =
+                    if revoked { DeliveryFailure::CredentialRevoked } else { DeliveryFailure::CredentialExpired };
+                Ok(Brought { verdict: Verdict::Reauthorize { failure, reason }, ..brought })
+            }
+            // Nothing is known against the grant: the schedule has its say.
+            Renewed::Passing { reason } => {
+                let verdict = Verdict::Retry { failure: DeliveryFailure::CredentialExpired, after: None };
+                Ok(Brought { verdict, vendor_message: brought.vendor_message.or(Some(reason)), ..brought })
+            }
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one call, each from another place")]
@@ -180,7 +212,7 @@ impl Gateway {
         let context = CallContext {
             values: &opened.values,
             signing: &opened.signing,
-            grant: None,
+            grant: opened.grant.as_ref(),
             now: self.now(),
             message_id: &delivery.message_id,
         };

@@ -7,11 +7,15 @@ use tokio::sync::watch;
 
 use super::{
     gateway::Gateway,
-    types::{Failure, OrInternal as _},
+    types::{Acting, Failure, OrInternal as _},
 };
 use crate::{
     bus::Follower,
-    domain::{event::StreamEvent, id::SiteId},
+    domain::{
+        authorization::{Authorization, AuthorizationStatus},
+        event::StreamEvent,
+        id::SiteId,
+    },
     store,
 };
 
@@ -61,6 +65,55 @@ impl Gateway {
     /// [`Failure::Internal`] where they cannot be read.
     pub async fn stream_positions(&self, sites: &[SiteId]) -> Result<Vec<(SiteId, i64)>, Failure> {
         store::stream::positions(&self.db, sites).await.or_internal("reading the streams' positions")
+    }
+}
+
+impl Gateway {
+    /// One authorization, now and at each change, until it ends. The site's stream only wakes: the authorization is read
+    /// from the database.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`] where it is not the caller's.
+    pub async fn follow_authorization(
+        &self,
+        acting: &Acting,
+        token: &str,
+    ) -> Result<BoxStream<'static, Result<Authorization, Failure>>, Failure> {
+        // First the wake-ups, then the row: what is committed in between is noticed.
+        let events = self.follow(acting.site()).await?;
+        let first = self.authorization(acting, token).await?;
+        let state = Some((self.clone(), acting.clone(), events, first, true));
+        Ok(futures_util::stream::unfold(state, |state| async {
+            let (gateway, acting, mut events, mut last, fresh) = state?;
+            if fresh {
+                let ended = last.status(gateway.now()) != AuthorizationStatus::Pending;
+                let rest = (!ended).then(|| (gateway, acting, events, last.clone(), false));
+                return Some((Ok(last), rest));
+            }
+            loop {
+                tokio::select! {
+                    event = events.next() => {
+                        if let Err(failure) = event? {
+                            return Some((Err(failure), None));
+                        }
+                    }
+                    () = gateway.clock.sleep_until(last.expires_at), if gateway.now() < last.expires_at => {}
+                }
+                let found = match gateway.authorization(&acting, &last.token).await {
+                    Ok(found) => found,
+                    Err(failure) => return Some((Err(failure), None)),
+                };
+                let status = found.status(gateway.now());
+                if status != AuthorizationStatus::Pending {
+                    return Some((Ok(found), None));
+                }
+                if found.started != last.started {
+                    return Some((Ok(found.clone()), Some((gateway, acting, events, found, false))));
+                }
+                last = found;
+            }
+        })
+        .boxed())
     }
 }
 

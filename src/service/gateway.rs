@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use chrono::{DateTime, Utc};
@@ -11,7 +11,10 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::types::{Acting, Caller, Failure, OrInternal as _};
+use super::{
+    oauth_client::OAuthSettings,
+    types::{Acting, Caller, Failure, OrInternal as _},
+};
 use crate::{
     bus::Bus,
     connector::{Connector, Library},
@@ -21,7 +24,7 @@ use crate::{
         clock::{BoxFuture, SharedClock, SharedEntropy, now_ms, random},
         connection::Connection,
         connector::ConnectorFamily,
-        id::SiteId,
+        id::{ConnectionId, SiteId},
         principal::{Actor, Principal},
     },
     egress::Egress,
@@ -42,6 +45,7 @@ pub struct Parts {
     pub clock: SharedClock,
     pub entropy: SharedEntropy,
     pub limits: Limits,
+    pub oauth: OAuthSettings,
 }
 
 /// Bounds on what a call may bring.
@@ -65,6 +69,9 @@ pub struct Inner {
     pub(super) clock: SharedClock,
     pub(super) entropy: SharedEntropy,
     pub(super) limits: Limits,
+    pub(super) oauth: OAuthSettings,
+    /// Whose turn it is to renew a connection's grant, in this process.
+    turns: Mutex<HashMap<ConnectionId, Weak<tokio::sync::Mutex<()>>>>,
     /// Tells this process from others where keys are derived for it.
     pub(super) replica: [u8; 8],
     /// How many streams are followed now.
@@ -97,6 +104,8 @@ impl Gateway {
             clock: parts.clock,
             entropy: parts.entropy,
             limits: parts.limits,
+            oauth: parts.oauth,
+            turns: Mutex::default(),
             replica,
             followers: watch::channel(0).0,
             tasks: TaskTracker::new(),
@@ -188,6 +197,26 @@ impl Gateway {
     ) -> BoxFuture<'static, Result<T, Failure>> {
         let task = self.0.tasks.spawn(Box::pin(verb.in_current_span()));
         Box::pin(async move { task.await.or_internal("a verb's task")? })
+    }
+
+    /// Whose turn it is to renew a connection's grant, in this process.
+    pub(super) fn turn(&self, connection: ConnectionId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = lock(&self.turns);
+        if let Some(turn) = turns.get(&connection).and_then(Weak::upgrade) {
+            return turn;
+        }
+        if turns.len() >= REMEMBERED {
+            turns.retain(|_, turn| turn.strong_count() > 0);
+        }
+        let turn = Arc::default();
+        turns.insert(connection, Arc::downgrade(&turn));
+        turn
+    }
+
+    /// The time by which states are judged.
+    #[must_use]
+    pub fn time(&self) -> DateTime<Utc> {
+        self.now()
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {

@@ -1,21 +1,21 @@
-//! Test, pause, resume, disconnect.
+//! Test, pause, resume.
 
 use std::sync::Arc;
 
 use super::{
     gateway::{Gateway, activity},
+    refresh::{Renewed, is_refreshable},
     test_call::reason,
-    types::{Acting, Disconnection, Failure, OrInternal as _, Revocation, Tested},
+    types::{Acting, Failure, OrInternal as _, Tested},
 };
 use crate::{
     connector::Connector,
     domain::{
         activity::{ActivityAction, ActivityOutcome},
-        capability::Capability,
         connection::{Connection, ConnectionState},
         id::{ConnectionId, SiteId},
         state::{Decision, Observation},
-        test_report::TestReport,
+        test_report::{TestOutcome, TestReport},
     },
     store::{
         self, NewActivity,
@@ -35,7 +35,7 @@ impl Gateway {
         let (gateway, acting) = (self.clone(), acting.clone());
         self.in_own_task(async move {
             let (connection, connector) = gateway.connection_with_connector(acting.site(), id).await?;
-            let test = gateway.test_stored(acting.site(), &connection, &connector).await?;
+            let test = gateway.test_and_renew(acting.site(), &connection, &connector).await?;
             let observation = Observation::Tested { outcome: test.outcome, refreshable: false };
             let entry = tested_activity(&acting, ActivityAction::ConnectionTested, &connection, &test);
             gateway.observe_test(acting.site(), id, observation, test, entry).await
@@ -72,59 +72,12 @@ impl Gateway {
             if connection.state != ConnectionState::Paused {
                 return Err(gateway.refuse_resume(&acting, &connection).await?);
             }
-            let test = gateway.test_stored(acting.site(), &connection, &connector).await?;
+            let test = gateway.test_and_renew(acting.site(), &connection, &connector).await?;
             let observation = Observation::Resume { test: test.outcome };
             let entry = tested_activity(&acting, ActivityAction::ConnectionResumed, &connection, &test);
             gateway.observe_test(acting.site(), id, observation, test, entry).await
         })
         .await
-    }
-
-    /// Removes the record and its credential. The log keeps what it has, with the connection's id, name
-    /// and connector; what was queued ends cancelled.
-    ///
-    /// # Errors
-    /// [`Failure::NotFound`]; [`Failure::Forbidden`] where the connector's family asks for more.
-    pub async fn disconnect(&self, acting: &Acting, id: ConnectionId, _force: bool) -> Result<Disconnection, Failure> {
-        let (gateway, acting) = (self.clone(), acting.clone());
-        self.in_own_task(async move {
-            let connection = gateway.connection(acting.site(), id).await?;
-            gateway.require_extra_for_removal(&acting, &connection)?;
-            let entry = activity(
-                &acting,
-                ActivityAction::ConnectionDisconnected,
-                Some(&connection),
-                ActivityOutcome::Succeeded,
-                None,
-            );
-            store::connection::remove(&gateway.db, acting.site(), id, gateway.now(), entry)
-                .await
-                .or_internal("removing the connection")?
-                .ok_or(NO_CONNECTION)?;
-            gateway.committed(acting.site());
-            // What is queued beyond the first batch is cancelled by the worker.
-            gateway.bus.wake_deliveries();
-            Ok(Disconnection {
-                connection: id,
-                disconnected: true,
-                revocation: Revocation::NotApplicable,
-                revocation_proved: false,
-                detail: Some(
-                    "the credential was removed here; delete or rotate it at the vendor if nothing else uses it".into(),
-                ),
-            })
-        })
-        .await
-    }
-
-    /// A record whose connector has left the library must be removable all the same; its family is not
-    /// known any more, so the tightest rule holds.
-    fn require_extra_for_removal(&self, acting: &Acting, connection: &Connection) -> Result<(), Failure> {
-        match self.library().get(&connection.connector_slug) {
-            Some(connector) => self.require_extra(acting, connector),
-            None if acting.capabilities.has(Capability::ManagePaymentCredentials) => Ok(()),
-            None => Err(Failure::Forbidden(Capability::ManagePaymentCredentials)),
-        }
     }
 
     /// A connection of this site.
@@ -146,7 +99,7 @@ impl Gateway {
     }
 
     /// Tests a connection with its stored credential.
-    async fn test_stored(
+    pub(super) async fn test_stored(
         &self,
         site: SiteId,
         connection: &Connection,
@@ -154,6 +107,51 @@ impl Gateway {
     ) -> Result<TestReport, Failure> {
         let opened = self.open(site, connection.id).await?;
         Ok(self.run_test(connector, connection.auth_flow, &opened).await)
+    }
+
+    /// Tests a connection; where its access record has expired and can be renewed, renews it first and tests again.
+    async fn test_and_renew(
+        &self,
+        site: SiteId,
+        connection: &Connection,
+        connector: &Arc<Connector>,
+    ) -> Result<TestReport, Failure> {
+        let opened = self.open(site, connection.id).await?;
+        let mut test = self.run_test(connector, connection.auth_flow, &opened).await;
+        let renewable = is_refreshable(connection, connector) && connection.state != ConnectionState::AuthRevoked;
+        let (TestOutcome::CredentialExpired, true, Some(grant)) = (test.outcome, renewable, &opened.grant) else {
+            return Ok(test);
+        };
+        match self.renew_expired(site, connection.id, &grant.access).await? {
+            Renewed::Fresh => return self.test_stored(site, connection, connector).await,
+            Renewed::Refused { revoked, reason } => {
+                if revoked {
+                    test.outcome = TestOutcome::CredentialRevoked;
+                }
+                test.detail = Some(reason);
+            }
+            // Nothing is known against the grant.
+            Renewed::Passing { reason } => {
+                test.outcome = TestOutcome::VendorError;
+                test.detail = Some(reason);
+            }
+        }
+        Ok(test)
+    }
+
+    /// Stores what a test of the platform's own has found.
+    pub(super) async fn note_test(
+        &self,
+        site: SiteId,
+        id: ConnectionId,
+        observation: Observation,
+        test: TestReport,
+    ) -> Result<Tested, Failure> {
+        let report =
+            Report { observation, reason: Some(reason(&test)), test: Some(test.clone()), activity: None, touch: false };
+        let observed = self.observe(site, id, report).await?;
+        self.bus.wake_deliveries();
+        Ok(Tested { connection: observed.connection, test })
     }
 
     async fn observe_test(

@@ -5,15 +5,21 @@
 //! task of its own to its commit (see [`Gateway::in_own_task`]), whatever becomes of the request, and
 //! no transaction stays open across a vendor call.
 
+mod authorize;
+mod callback;
 mod connect;
 mod credentials;
 mod deliver;
+mod disconnect;
 mod dispatch;
 mod follow;
 mod gateway;
 mod lifecycle;
 mod modify;
+mod oauth_client;
 mod read;
+mod refresh;
+mod renewal;
 mod retry;
 mod signed;
 mod test_call;
@@ -22,4 +28,5 @@ mod validate;
 
 pub use deliver::Delivered;
 pub use gateway::{Gateway, Limits, Parts};
+pub use oauth_client::OAuthSettings;
 pub use types::*;

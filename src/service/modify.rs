@@ -70,7 +70,7 @@ impl Gateway {
             let first = violations.into_iter().next();
             first.map_or(Failure::Internal, |v| Failure::bad_input(format!("values.{}", v.field), v.message))
         })?;
-        let opened = Opened { values: reconfigured, signing: old.signing };
+        let opened = Opened { values: reconfigured, ..old };
         let test = self.run_test(&connector, connection.auth_flow, &opened).await;
         let entry = |outcome, detail| {
             activity(acting, ActivityAction::ConnectionConfigured, Some(&connection), outcome, detail)
@@ -83,11 +83,11 @@ impl Gateway {
         let sealed = if values.is_empty() {
             Vec::new()
         } else {
-            credentials::seal(&keyring, id, &opened.values, &opened.signing).or_internal("sealing the settings")?
+            credentials::seal(&keyring, id, &opened).or_internal("sealing the settings")?
         };
         let configured = Configured {
             configuration: Some(flow.configuration(&opened.values)),
-            destination_label: Some(flow.destination_label(&connector, &opened.values, None)),
+            destination_label: Some(flow.destination_label(&connector, &opened.values, opened.grant.as_ref())),
             sealed,
             ordered_delivery,
             test: Some(test.clone()),

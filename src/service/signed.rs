@@ -113,7 +113,7 @@ impl Gateway {
             serde_json::from_slice(plain.expose()).map_err(|_| "no offer").or_internal("reading the offer")?;
         let values = Values::from_json(&SecretBytes::new(offered.fields.clone().into_bytes()))
             .or_internal("reading the offer")?;
-        let opened = Opened { values, signing: SigningKeys(vec![Secret::from(offered.secret.as_str())]) };
+        let opened = Opened::new(values, SigningKeys(vec![Secret::from(offered.secret.as_str())]));
         let display_name = display_name_or_default(&connector, offer.display_name.as_deref())?;
         let candidate =
             Candidate { connector, flow: AuthFlow::SignedToken, display_name, opened, offer: Some(token.to_owned()) };

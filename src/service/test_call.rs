@@ -23,6 +23,16 @@ const MAX_STEPS: usize = 8;
 impl Gateway {
     /// Runs a connector's test with this credential. Never fails: what went wrong is in the report.
     pub(super) async fn run_test(&self, connector: &Arc<Connector>, flow: AuthFlow, opened: &Opened) -> TestReport {
+        self.run_first_test(connector, flow, opened).await.0
+    }
+
+    /// As [`Self::run_test`], with what the test has captured for the grant.
+    pub(super) async fn run_first_test(
+        &self,
+        connector: &Arc<Connector>,
+        flow: AuthFlow,
+        opened: &Opened,
+    ) -> (TestReport, Vec<(String, String)>) {
         let mut run = TestRun::new(connector, flow);
         let message_id = self.new_message_id();
         let mut latency = Duration::ZERO;
@@ -31,7 +41,7 @@ impl Gateway {
             let context = CallContext {
                 values: &opened.values,
                 signing: &opened.signing,
-                grant: None,
+                grant: opened.grant.as_ref(),
                 now: self.now(),
                 message_id: &message_id,
             };
@@ -58,12 +68,12 @@ impl Gateway {
         let context = CallContext {
             values: &opened.values,
             signing: &opened.signing,
-            grant: None,
+            grant: opened.grant.as_ref(),
             now: self.now(),
             message_id: &message_id,
         };
         let masked = |text: Option<String>| text.map(|text| mask(&text, &context));
-        TestReport {
+        let report = TestReport {
             outcome: finding.outcome,
             proof: finding.proof,
             vendor_account_id: masked(finding.vendor_account_id),
@@ -73,7 +83,8 @@ impl Gateway {
             detail: masked(finding.detail),
             latency_ms: u32::try_from(latency.as_millis()).unwrap_or(u32::MAX),
             tested_at: self.now(),
-        }
+        };
+        (report, run.captured().to_vec())
     }
 
     fn unbuildable(connector: &Connector, flow: AuthFlow, message: &str) -> TestFinding {

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use url::Url;
 
 use crate::domain::{
+    authorization::Authorization,
     capability::{Capabilities, Capability},
     connection::{Connection, ConnectionState},
     connector::AuthFlow,
@@ -232,4 +234,40 @@ pub enum Retry {
         reason: RetryRejection,
         message: String,
     },
+}
+
+/// The beginning of a connection by OAuth.
+#[derive(Clone, Debug)]
+pub struct BeginOAuth {
+    pub connector_slug: String,
+    pub display_name: Option<String>,
+    /// The connector's default scopes if left out.
+    pub scopes: Option<Vec<String>>,
+    pub fields: Vec<(String, Secret)>,
+    /// Where the browser goes in the end.
+    pub return_to: Option<String>,
+}
+
+/// A browser on its way to a vendor.
+#[derive(Clone, Debug)]
+pub struct Sending {
+    pub authorization: Authorization,
+    pub site: SiteId,
+    pub connector_name: String,
+    /// Proves the browser when it comes back.
+    pub cookie: Secret,
+    /// Where the vendor asks for consent.
+    pub to: Url,
+}
+
+/// A browser that has come back from a vendor.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for a request")]
+pub enum Returned {
+    /// No authorization waits for it: it is unknown, has ended, or has run out.
+    Unknown,
+    /// The authorization was begun in another browser.
+    OtherBrowser,
+    /// The authorization has ended, well or badly.
+    Ended { authorization: Authorization, connector_name: String },
 }

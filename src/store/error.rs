@@ -29,6 +29,9 @@ pub enum StoreError {
     /// The signing secret that was to be used up is not on offer any more; nothing was written.
     #[error("the signing secret is not on offer any more")]
     OfferGone,
+    /// The authorization that was to be ended has ended already; nothing was written.
+    #[error("the authorization has ended already")]
+    AuthorizationEnded,
     /// A page was asked for from a place that does not belong to its order.
     #[error("the place does not belong to this order")]
     PlaceMismatch,

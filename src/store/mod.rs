@@ -23,6 +23,7 @@ mod tls;
 mod transaction;
 
 pub mod activity;
+pub mod authorization;
 pub mod connection;
 pub mod credential;
 pub mod delivery;
@@ -30,6 +31,7 @@ pub mod entry;
 pub mod history;
 pub mod offer;
 pub mod operator;
+pub mod renewal;
 pub mod role;
 pub mod settings;
 pub mod site;

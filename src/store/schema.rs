@@ -262,3 +262,55 @@ diesel::table! {
         occurred_at -> Moment,
     }
 }
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text};
+    use crate::store::moment::Moment;
+
+    authorizations (id) {
+        id -> BigInt,
+        site_id -> BigInt,
+        token -> Text,
+        operator_id -> BigInt,
+        operator_name -> Nullable<Text>,
+        role -> Text,
+        purpose -> Text,
+        status -> Text,
+        connector_slug -> Text,
+        display_name -> Nullable<Text>,
+        connection_id -> Nullable<BigInt>,
+        scopes_requested -> Text,
+        return_to -> Nullable<Text>,
+        ticket_hash -> Text,
+        ticket_until -> Moment,
+        state_hash -> Text,
+        browser_hash -> Nullable<Text>,
+        key_version -> Integer,
+        sealed -> Binary,
+        test -> Nullable<Text>,
+        error -> Nullable<Text>,
+        created_at -> Moment,
+        changed_at -> Moment,
+        expires_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+    use crate::store::moment::Moment;
+
+    renewals (connection_id) {
+        connection_id -> BigInt,
+        site_id -> BigInt,
+        due_at -> Nullable<Moment>,
+        lease_token -> Nullable<BigInt>,
+        lease_until -> Nullable<Moment>,
+        begun_at -> Nullable<Moment>,
+        failed_at -> Nullable<Moment>,
+        failures -> Integer,
+        outcome -> Nullable<Text>,
+        closing -> Nullable<Text>,
+        closing_since -> Nullable<Moment>,
+        generation -> BigInt,
+    }
+}

@@ -29,6 +29,8 @@ pub enum Place<'a> {
     Credential { connection: ConnectionId, name: &'a str },
     /// A signing secret that waits to be registered.
     Offer { token: &'a str },
+    /// What a browser authorization needs until it ends.
+    Authorization { token: &'a str },
 }
 
 /// A sealed value, and the version of the site's key that it was sealed with.
@@ -133,6 +135,7 @@ impl Keyring {
                 context(&[head, b"credential", &site, &connection.0.to_be_bytes(), name.as_bytes()])
             }
             Place::Offer { token } => context(&[head, b"offer", &site, token.as_bytes()]),
+            Place::Authorization { token } => context(&[head, b"authorization", &site, token.as_bytes()]),
         }
     }
 

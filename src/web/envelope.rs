@@ -17,6 +17,9 @@ use crate::domain::clock::{Entropy, SharedEntropy, random};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What stands behind this in a path is worth as much as a password.
+const LINK: &str = "/oauth/start/";
+
 /// Under which id the log speaks of a request. Made here, never taken from the client.
 #[derive(Clone, Debug)]
 pub(super) struct RequestId(pub String);
@@ -34,8 +37,10 @@ const NOTHING: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; 
 /// The middleware around all routes.
 pub(super) async fn wrap(State(entropy): State<SharedEntropy>, mut request: Request, next: Next) -> Response {
     let id = RequestId::new(&*entropy);
-    // The path only: a query string may hold what must not be in a log.
-    let span = tracing::info_span!("request", id = %id.0, method = %request.method(), path = request.uri().path());
+    // The path only: a query string may hold what must not be in a log, and so may the path of a link.
+    let path = request.uri().path();
+    let path = path.find(LINK).map_or(path, |at| &path[..at + LINK.len()]);
+    let span = tracing::info_span!("request", id = %id.0, method = %request.method(), path);
     request.extensions_mut().insert(id.clone());
     let mut response = AssertUnwindSafe(next.run(request))
         .catch_unwind()

@@ -11,6 +11,7 @@ mod authentication;
 mod envelope;
 mod graphql;
 mod health;
+mod oauth;
 mod origin;
 mod parameters;
 mod playground;
@@ -98,6 +99,8 @@ pub fn router(state: WebState) -> Router {
     let mut routes = Router::new()
         .route("/", get(playground::redirect))
         .route("/graphql", any(graphql::handle))
+        .route("/oauth/start/{ticket}", get(oauth::start))
+        .route("/oauth/callback", get(oauth::callback))
         .route("/playground", get(playground::redirect))
         .route("/playground/", get(playground::index))
         .route("/playground/{*path}", get(playground::asset));

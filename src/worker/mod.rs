@@ -5,8 +5,10 @@
 
 mod deliver;
 mod purge;
+mod renew;
 mod watch;
 
 pub use deliver::{DeliverLimits, deliver};
 pub use purge::purge;
+pub use renew::renew;
 pub use watch::watch;

@@ -1,4 +1,5 @@
-//! Removes what has expired: signing secrets that were shown and never used.
+//! Removes what has expired: signing secrets that were shown and never used, authorizations that ended long ago; and
+//! ends those whose exchange was cut off.
 
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,8 @@ pub async fn purge(gateway: Gateway, clock: SharedClock, stop: CancellationToken
     loop {
         // What failed has been logged; the next round tries again.
         let _ = gateway.purge_expired_offers().await;
+        let _ = gateway.end_cut_off_authorizations().await;
+        let _ = gateway.purge_authorizations().await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = clock.sleep_until(now_ms(&*clock) + INTERVAL) => {}

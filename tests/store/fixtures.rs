@@ -62,6 +62,8 @@ pub fn new_connection(name: &str) -> NewConnection {
         test: test_report(TestOutcome::Connected),
         operator: OperatorId(7),
         consume_offer: None,
+        authorization: None,
+        renew_at: None,
     }
 }
 

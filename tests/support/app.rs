@@ -1,11 +1,12 @@
 //! The app as the tests drive it: wired as in production, but for the clock, randomness and the vendor.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use integrations_gateway::{
     app::{App, Wiring},
     config::{Config, DatabaseSettings, Limits},
+    connector::OAuthClient,
     domain::{
         capability::{Capabilities, Capability},
         id::{OperatorId, SiteId},
@@ -23,6 +24,7 @@ use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
 use super::{
     clock::{ManualClock, SeededEntropy},
+    grants::Granting,
     http, postgres, rows,
     vendor::Vendor,
 };
@@ -30,6 +32,8 @@ use super::{
 const MASTER_KEYS: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// What tokens are signed with.
 pub const TOKEN_SECRET: &str = "a-token-secret-that-only-tests-know-0123456789";
+/// The secret of the client that is registered with the vendor that grants.
+pub const CLIENT_SECRET: &str = "client-secret-planted";
 /// How long tokens live: beyond every test's clock.
 const YEAR: Duration = Duration::from_hours(24 * 365);
 
@@ -67,6 +71,8 @@ pub(crate) use on_both;
 pub struct TestApp {
     pub url: String,
     pub client: reqwest::Client,
+    /// A client that stays where it is sent away from, as a test of a browser's steps must.
+    pub no_redirects: reqwest::Client,
     pub clock: Arc<ManualClock>,
     address: SocketAddr,
     app: App,
@@ -80,6 +86,7 @@ struct Setup {
     connectors_dir: Option<std::path::PathBuf>,
     connect_to: Option<String>,
     ca_pem: Option<String>,
+    oauth_apps: HashMap<String, OAuthClient>,
     seed: u64,
     introspection: Introspection,
     limits: Limits,
@@ -119,6 +126,12 @@ impl TestApp {
         Self::set_up(database, None, Some(manifest)).await
     }
 
+    /// A gateway for the vendor that grants access by OAuth.
+    pub async fn with_grants(database: Database, granting: &Granting) -> Self {
+        let manifest = include_str!("../manifests/granting.toml");
+        Self::set_up(database, Some(&granting.vendor), Some(manifest)).await
+    }
+
     async fn set_up(database: Database, vendor: Option<&Vendor>, manifest: Option<&str>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let connectors_dir = manifest.map(|manifest| {
@@ -137,6 +150,10 @@ impl TestApp {
             connectors_dir,
             connect_to: vendor.map(Vendor::connect_to),
             ca_pem: vendor.and_then(|vendor| vendor.ca_pem.clone()),
+            oauth_apps: HashMap::from([(
+                "granting".to_owned(),
+                OAuthClient { id: "the-client".to_owned(), secret: Secret::from(CLIENT_SECRET) },
+            )]),
             seed: 1,
             introspection: Introspection::On,
             limits: limits(),
@@ -149,8 +166,8 @@ impl TestApp {
         let wiring = Wiring { clock: clock.clone(), entropy, workers };
         let app = App::start(config(&setup), wiring).await.unwrap_or_else(|error| panic!("no start: {error}"));
         let address = app.address;
-        let client = http::client();
-        Self { url: format!("http://{address}"), client, clock, address, app, setup }
+        let (client, no_redirects) = (http::client(), http::client_without_redirects());
+        Self { url: format!("http://{address}"), client, no_redirects, clock, address, app, setup }
     }
 
     /// Stops this gateway and starts another one on the same database.
@@ -326,6 +343,7 @@ fn config(setup: &Setup) -> Config {
         master_keys: MasterKeys::parse(MASTER_KEYS).expect("keys"),
         tokens: tokens(),
         connectors_dir: setup.connectors_dir.clone(),
+        oauth_apps: setup.oauth_apps.clone(),
         return_origins: Vec::new(),
         allowed_destinations: AllowedDestination::parse_list("127.0.0.0/8").expect("ranges"),
         connect_to: ConnectTo::parse_list(setup.connect_to.as_deref().unwrap_or_default()).expect("rules"),

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod calls;
 pub mod clock;
+pub mod grants;
 pub mod http;
 pub mod postgres;
 mod postgres_tests;

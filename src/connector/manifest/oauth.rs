@@ -93,6 +93,7 @@ pub(super) fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, flow: &Fl
         faults.add(&app.span, "give either `app`, or `client_id` and `client_secret`");
     }
     let pkce = table.word(faults, "pkce", &PKCE).unwrap_or(Pkce::None);
+    let issuer = table.text(faults, "issuer");
     let omitted = table.words(faults, "omit", &OMITTED);
     let scope_separator = separator(table, faults, "scope_separator");
     let authorize = authorize(table, faults, names, grant);
@@ -109,6 +110,7 @@ pub(super) fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, flow: &Fl
         grant,
         app: client.is_none().then(|| app_name.map_or_else(|| app.to_owned(), |app| app.value)),
         pkce,
+        issuer: issuer.map(|issuer| issuer.value),
         refresh,
         renew_after,
         refresh_limit,

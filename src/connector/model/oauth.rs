@@ -16,6 +16,8 @@ pub struct OAuth {
     /// operator of the site enters it.
     pub app: Option<String>,
     pub pkce: Pkce,
+    /// What the vendor names itself in callbacks (RFC 9207).
+    pub issuer: Option<String>,
     pub refresh: RefreshKind,
     /// When the vendor recommends to renew, in seconds from the last time.
     pub renew_after: Option<u32>,

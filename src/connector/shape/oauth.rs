@@ -22,6 +22,8 @@ shapes! {
         client_secret: Optional Template,
         /// `none` unless given; `supported` is used as well; always S256
         pkce: Optional Word(&["none", "supported", "required"]),
+        /// what the vendor names itself in callbacks (RFC 9207, `iss`): a callback that does not is refused
+        issuer: Optional Text,
         /// what the vendor does not want. Without `scope`, scopes cannot be edited
         omit: Optional Words(&["response_type", "scope", "redirect_uri"]),
         /// a space unless given

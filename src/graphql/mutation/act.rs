@@ -1,4 +1,4 @@
-//! What is done with a connection: rename, configure, test, pause, resume, disconnect.
+//! What is done with a connection: rename, configure, refresh, test, pause, resume, disconnect.
 
 use async_graphql::{Context, Description, ID, InputObject, Object};
 
@@ -170,6 +170,22 @@ impl Act {
         .await
     }
 
+    /// Renews the access record now, and tests it. CONFLICT where the vendor has no call for it.
+    #[graphql(directive = requires::apply(Capability::RefreshCredentials))]
+    async fn refresh_credentials(
+        &self,
+        context: &Context<'_>,
+        input: ConnectionIdInput,
+    ) -> Guarded<ConnectionTestPayload> {
+        let scope = scope::of(context);
+        guarded_some(scope, Needs::RefreshCredentials, async {
+            let id = ids::connection("connectionId", &input.connection_id)?;
+            let tested = scope.gateway.refresh(&scope.acting, id).await?;
+            Ok(ConnectionTestPayload::new(scope, tested))
+        })
+        .await
+    }
+
     /// A low-cost call to the vendor that changes nothing there; what it finds decides the state.
     #[graphql(directive = requires::apply(Capability::TestConnection))]
     async fn test_connection(&self, context: &Context<'_>, input: ConnectionIdInput) -> Guarded<ConnectionTestPayload> {
@@ -211,7 +227,8 @@ impl Act {
         .await
     }
 
-    /// Removes the record and its credential; the logs keep its id, name and connector.
+    /// Gives the vendor its grant back, and removes the record and its credential; the logs keep its id, name and
+    /// connector.
     #[graphql(directive = requires::apply(Capability::Disconnect))]
     async fn disconnect_connection(
         &self,

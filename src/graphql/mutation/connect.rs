@@ -26,7 +26,7 @@ pub struct FieldValueInput {
     value: Secret,
 }
 
-fn values(fields: Vec<FieldValueInput>) -> Vec<(String, secret::Secret)> {
+pub(super) fn values(fields: Vec<FieldValueInput>) -> Vec<(String, secret::Secret)> {
     fields.into_iter().map(|field| (field.name, field.value.0)).collect()
 }
 

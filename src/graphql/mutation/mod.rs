@@ -1,6 +1,7 @@
 //! Acting.
 
 mod act;
+mod authorize;
 mod connect;
 mod deliver;
 
@@ -8,4 +9,4 @@ use async_graphql::MergedObject;
 
 /// What can be done.
 #[derive(MergedObject, Default)]
-pub struct Mutation(connect::Connect, act::Act, deliver::Deliver);
+pub struct Mutation(connect::Connect, authorize::Authorize, act::Act, deliver::Deliver);

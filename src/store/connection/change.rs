@@ -101,7 +101,7 @@ pub async fn configure(
     })
 }
 
-fn updated(row: &ConnectionRow) -> Result<EventBody> {
+pub(super) fn updated(row: &ConnectionRow) -> Result<EventBody> {
     let state = row.state()?;
     Ok(EventBody::Connection {
         connection: row.id(),

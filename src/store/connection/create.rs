@@ -10,18 +10,19 @@ use crate::{
         connection::{Connection, ConnectionChange, ConnectionState, StateChangeCause},
         connector::AuthFlow,
         event::EventBody,
-        id::{ConnectionId, OperatorId, SiteId},
+        id::{AuthorizationId, ConnectionId, OperatorId, SiteId},
         test_report::TestReport,
     },
     store::{
         activity::{self, NewActivity},
+        authorization,
         credential::{self, Seal, SealedCredential},
         database::{Conn, Db},
         error::{Result, StoreError},
         fragment::Statement,
         history::{self, NewStep},
         moment::At,
-        offer,
+        offer, renewal,
         rows::{folded, joined, json, storable, storable_or_none, test_to_json},
         schema::connections,
         stream,
@@ -49,6 +50,10 @@ pub struct NewConnection {
     pub operator: OperatorId,
     /// The token of the operator's offer that this uses up.
     pub consume_offer: Option<String>,
+    /// The authorization that this ends; it can be renewed then.
+    pub authorization: Option<AuthorizationId>,
+    /// When its credential is to be renewed.
+    pub renew_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Clone, Insertable)]
@@ -117,6 +122,7 @@ impl NewRow {
 ///
 /// # Errors
 /// [`StoreError::OfferGone`] where the offer that it uses up is not there any more,
+/// [`StoreError::AuthorizationEnded`] where its authorization has ended already,
 /// [`StoreError::Aborted`] where `seal` failed. Nothing is written then.
 pub async fn insert(
     db: &Db,
@@ -154,6 +160,12 @@ pub async fn insert(
         }
         credential::write(conn, site, id, &sealed).await?;
         write_scopes(conn, site, id, &scopes).await?;
+        if let Some(authorization) = new.authorization {
+            renewal::insert(conn, site, id, new.renew_at).await?;
+            if !authorization::succeed(conn, site, authorization, now, id, &new.test).await? {
+                return Err(StoreError::AuthorizationEnded);
+            }
+        }
         let first = NewStep {
             previous_state: None,
             state: ConnectionState::Active,
@@ -176,8 +188,8 @@ pub async fn insert(
     })
 }
 
-/// Writes the scopes of a new connection, a row each.
-async fn write_scopes(conn: &mut Conn, site: SiteId, id: ConnectionId, scopes: &[String]) -> Result<()> {
+/// Writes the scopes of a connection that has none yet, a row each.
+pub(super) async fn write_scopes(conn: &mut Conn, site: SiteId, id: ConnectionId, scopes: &[String]) -> Result<()> {
     if scopes.is_empty() {
         return Ok(());
     }

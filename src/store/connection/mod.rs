@@ -2,6 +2,7 @@
 
 mod change;
 mod create;
+mod grant;
 mod list;
 mod observe;
 mod remove;
@@ -13,9 +14,10 @@ use diesel_async::RunQueryDsl;
 pub use self::{
     change::{Configured, configure, rename},
     create::{NewConnection, insert},
+    grant::{Granted, Settled, regrant, settle_renewal},
     list::{count, list},
     observe::{Observed, Report, observe},
-    remove::{Removed, remove},
+    remove::{Removed, remove, reopen},
 };
 pub(super) use self::{
     observe::{Change, apply, end_failure_run},
@@ -53,4 +55,32 @@ pub async fn list_by_ids(db: &Db, site: SiteId, ids: &[ConnectionId]) -> Result<
     let rows: Vec<ConnectionRow> =
         both!(conn, connections::table.filter(wanted).select(ConnectionRow::as_select()).load(conn).await)?;
     rows.into_iter().map(Connection::try_from).collect()
+}
+
+/// How many of the site's other connections by these connectors hold a grant for this account, or may hold it: one
+/// whose account is not known counts.
+pub async fn sharing(
+    db: &Db,
+    site: SiteId,
+    slugs: &[String],
+    account: Option<&str>,
+    except: Option<ConnectionId>,
+) -> Result<i64> {
+    let mut wanted = Condition::new("connections.site_id = ")
+        .integer(site.get())
+        .and("connections.auth_flow = ")
+        .text("oauth")
+        .and("")
+        .any_text("connections.connector_slug", slugs);
+    if let Some(account) = account {
+        wanted = wanted
+            .and("(connections.vendor_account_id IS NULL OR connections.vendor_account_id = ")
+            .text(account)
+            .sql(")");
+    }
+    if let Some(except) = except {
+        wanted = wanted.and("connections.id <> ").integer(except.0);
+    }
+    let conn = &mut db.reader().await?;
+    Ok(both!(conn, connections::table.filter(wanted).count().get_result(conn).await)?)
 }

@@ -17,6 +17,7 @@ use crate::{
         database::Db,
         delivery,
         error::Result,
+        renewal,
         schema::connections,
         stream,
         transaction::{both, transaction},
@@ -71,5 +72,23 @@ pub async fn remove(
         events.push(EventBody::ActivityLogged { entry: entry.id });
         stream::append(conn, db, site, now, &events).await?;
         Ok(Some(Removed { connection: Connection::try_from(row)?, cancelled: entries.len() as u64 }))
+    })
+}
+
+/// Keeps a connection that was to be removed, since its vendor could not be told; says so in the activity log.
+pub async fn reopen(
+    db: &Db,
+    site: SiteId,
+    id: ConnectionId,
+    now: DateTime<Utc>,
+    renew_at: Option<DateTime<Utc>>,
+    activity: NewActivity,
+) -> Result<()> {
+    transaction!(db, conn => {
+        let Some(row) = lock(conn, site, id, false).await? else { return Ok(()) };
+        renewal::reopen(conn, id, renew_at).await?;
+        let entry = activity::write(conn, site, now, &row.activity(&activity)).await?;
+        stream::append(conn, db, site, now, &[EventBody::ActivityLogged { entry: entry.id }]).await?;
+        Ok(())
     })
 }

@@ -18,6 +18,7 @@ use crate::{
         database::Conn,
         error::{Result, StoreError},
         moment::At,
+        renewal,
         rows::{from_json, test_from_json, word},
         schema::connections,
         transaction::{both, locked},
@@ -140,14 +141,17 @@ fn one(site: SiteId, id: ConnectionId) -> _ {
     connections::table.filter(connections::id.eq(id)).filter(connections::site_id.eq(site))
 }
 
-/// Makes sure that a connection is there and stays so until the transaction ends; gives its state. Others
-/// may change it, but not remove it.
+/// Makes sure that a connection is there, is not being given up, and stays so until the transaction ends; gives its
+/// state. Others may change it, but not remove it.
 pub(in crate::store) async fn lock_for_dispatch(
     conn: &mut Conn,
     site: SiteId,
     id: ConnectionId,
 ) -> Result<Option<ConnectionState>> {
     let state: Option<String> = locked!(conn, one(site, id).select(connections::state), for_key_share)?;
+    if renewal::is_closing(conn, id).await? {
+        return Ok(None);
+    }
     state.map(|state| word(&state, ConnectionState::parse)).transpose()
 }
 

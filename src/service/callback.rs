@@ -1,0 +1,462 @@
+//! A vendor sends an operator back: the code becomes a grant, a test proves it, and only then anything is stored.
+
+use super::{
+    authorize::{Pending, is_same, values_of},
+    connect::display_name_or_default,
+    credentials::{self, Opened},
+    gateway::{Gateway, activity},
+    lifecycle::NO_CONNECTION,
+    oauth_client::{OAuthFlow, hash, refusal},
+    refresh::renew_at,
+    test_call::reason,
+    types::{Acting, Caller, Failure, OrInternal as _, Returned},
+};
+use crate::{
+    connector::{Connector, Grant, GrantKind, Pkce, Revoked, SigningKeys},
+    domain::{
+        activity::{ActivityAction, ActivityOutcome},
+        authorization::{Authorization, AuthorizationPurpose, AuthorizationStep},
+        capability::Capability,
+        connection::Connection,
+        connector::AuthFlow,
+        principal::{Actor, Principal},
+        secret::Secret,
+        test_report::TestReport,
+    },
+    store::{
+        self, StoreError,
+        authorization::{Rejection, StoredAuthorization},
+        connection::{Granted, NewConnection},
+    },
+};
+
+/// The longest text of a vendor's in the reason of a refusal, in characters.
+const VENDOR_TEXT_MAX: usize = 300;
+
+/// Why an authorization came to nothing.
+struct Refused {
+    error: String,
+    test: Option<TestReport>,
+}
+
+impl From<String> for Refused {
+    fn from(error: String) -> Self {
+        Self { error, test: None }
+    }
+}
+
+/// What makes an exchange end without a connection: a reason, or a fault of ours.
+enum Ending {
+    Refused(Refused),
+    Broken(Failure),
+}
+
+impl From<Failure> for Ending {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Internal => Self::Broken(failure),
+            Failure::Forbidden(_) => Self::Refused("the operator's role does not allow it any more".to_owned().into()),
+            Failure::BadInput { message, .. } | Failure::Conflict(message) | Failure::LimitExceeded(message) => {
+                Self::Refused(message.into())
+            }
+            Failure::NotFound(what) => Self::Refused(format!("there is no such {what} any more").into()),
+        }
+    }
+}
+
+impl From<String> for Ending {
+    fn from(error: String) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl Gateway {
+    /// Takes a browser that comes back from a vendor, with the callback's query. `browser` gives the cookie of an
+    /// authorization by its name. The exchange runs in a task of its own.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`].
+    pub async fn returned(
+        &self,
+        query: Vec<(String, String)>,
+        browser: impl Fn(&str) -> Option<Secret>,
+    ) -> Result<Returned, Failure> {
+        let state = match &parameters(&query, "state")[..] {
+            [state] => hash(state),
+            _ => return Ok(Returned::Unknown),
+        };
+        let found = store::authorization::find_by_state(&self.db, &state).await;
+        let Some(stored) = found.or_internal("reading the authorization")? else { return Ok(Returned::Unknown) };
+        let authorization = &stored.authorization;
+        let Some(bound) = &stored.browser_hash else { return Ok(Returned::OtherBrowser) };
+        let cookie = browser(&authorization.token);
+        if !cookie.is_some_and(|cookie| is_same(&hash(cookie.expose()), bound)) {
+            return Ok(Returned::OtherBrowser);
+        }
+        let now = self.now();
+        if authorization.step != AuthorizationStep::Pending
+            || authorization.expires_at <= now
+            || !store::authorization::take(&self.db, stored.site, authorization.id, now)
+                .await
+                .or_internal("taking the authorization")?
+        {
+            return Ok(Returned::Unknown);
+        }
+        let (site, operator, token) = (stored.site, authorization.operator, authorization.token.clone());
+        self.exchange_in_own_task(stored, query).await?;
+        let ended = store::authorization::find(&self.db, site, operator, &token)
+            .await
+            .or_internal("reading the authorization")?
+            .ok_or(Failure::Internal)?
+            .authorization;
+        let connector_name =
+            self.library().get(&ended.connector_slug).map_or(ended.connector_slug.clone(), |c| c.display_name.clone());
+        Ok(Returned::Ended { authorization: ended, connector_name })
+    }
+
+    /// Brings an authorization that has been taken to its end, whatever becomes of the request.
+    pub(super) async fn exchange_in_own_task(
+        &self,
+        stored: StoredAuthorization,
+        query: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
+        let gateway = self.clone();
+        self.in_own_task(async move { gateway.do_exchange(&stored, &query).await }).await
+    }
+
+    async fn do_exchange(&self, stored: &StoredAuthorization, query: &[(String, String)]) -> Result<(), Failure> {
+        let acting = self.acting_again(stored).await?;
+        let ending = match self.complete(&acting, stored, query).await {
+            Ok(()) => return Ok(()),
+            Err(ending) => ending,
+        };
+        let refused = match ending {
+            Ending::Refused(refused) => refused,
+            Ending::Broken(failure) => {
+                // What the vendor granted, if it did, is not known here: the operator must hear of it.
+                let error = "something broke inside the gateway; if the vendor shows a grant, remove it there";
+                self.reject(&acting, stored, error.to_owned().into()).await?;
+                return Err(failure);
+            }
+        };
+        self.reject(&acting, stored, refused).await
+    }
+
+    /// The operator who began it, with what the role may do now.
+    async fn acting_again(&self, stored: &StoredAuthorization) -> Result<Acting, Failure> {
+        let authorization = &stored.authorization;
+        let principal = Principal {
+            site: stored.site,
+            actor: Actor::Operator { id: authorization.operator, name: authorization.operator_name.clone() },
+            role: authorization.role.clone(),
+            expires_at: authorization.expires_at,
+        };
+        let request_id = format!("authorization {}", authorization.id);
+        self.act(Caller { principal, request_id }).await
+    }
+
+    async fn complete(
+        &self,
+        acting: &Acting,
+        stored: &StoredAuthorization,
+        query: &[(String, String)],
+    ) -> Result<(), Ending> {
+        let authorization = &stored.authorization;
+        let connector = self.connector_named(&authorization.connector_slug)?;
+        let pending = self.open_authorization(stored).await?;
+        let values = values_of(&pending)?;
+        let flow = self.oauth_flow(&connector, &values)?;
+        let needs = match authorization.purpose {
+            AuthorizationPurpose::EditScopes => Capability::EditScopes,
+            AuthorizationPurpose::Connect | AuthorizationPurpose::Reauthorize => Capability::CreateConnection,
+        };
+        if !acting.capabilities.has(needs) {
+            return Err(Failure::Forbidden(needs).into());
+        }
+        self.require_extra(acting, &connector)?;
+        let grant = match flow.oauth.grant {
+            GrantKind::AuthorizationCode => self.grant_of_code(&flow, authorization, &pending, query).await?,
+            GrantKind::ClientCredentials => self.minted(&flow, authorization).await?,
+        };
+        let mut opened = Opened { values: values.clone(), signing: SigningKeys(Vec::new()), grant: Some(grant) };
+        let (test, captured) = self.run_first_test(&connector, AuthFlow::Oauth, &opened).await;
+        opened.grant = opened.grant.map(|grant| grant.with_captured(&captured));
+        let refused =
+            if test.passed() { self.other_account(acting, authorization, &test).await? } else { Some(reason(&test)) };
+        if let Some(error) = refused {
+            let error = self.give_back(acting, authorization, &flow, &opened, &test, error).await;
+            return Err(Ending::Refused(Refused { error, test: Some(test) }));
+        }
+        match authorization.connection {
+            None => self.store_connection(acting, authorization, &connector, &flow, opened, test).await?,
+            Some(id) => {
+                let connection = self.connection(acting.site(), id).await?;
+                self.store_regrant(acting, authorization, &connection, &flow, opened, test).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns the callback's code into a grant.
+    async fn grant_of_code(
+        &self,
+        flow: &OAuthFlow<'_>,
+        authorization: &Authorization,
+        pending: &Pending,
+        query: &[(String, String)],
+    ) -> Result<Grant, Ending> {
+        if let Some(issuer) = &flow.oauth.issuer {
+            // RFC 9207, section 2.4.
+            if parameters(query, "iss") != [issuer.as_str()] {
+                return Err("the callback does not come from the vendor that was asked (`iss`)".to_owned().into());
+            }
+        }
+        if let [error, ..] = parameters(query, "error")[..] {
+            let said = parameters(query, "error_description");
+            let text = said.first().map_or_else(|| error.to_owned(), |said| format!("{error}: {said}"));
+            return Err(format!("the vendor answered {}", in_words(&text)).into());
+        }
+        let [code] = parameters(query, "code")[..] else {
+            return Err("the vendor's callback has no code, or more than one".to_owned().into());
+        };
+        let call = flow.call()?;
+        let captured = call.read_callback(query).map_err(|refused| refused.message)?;
+        let verifier = (flow.oauth.pkce != Pkce::None).then(|| Secret::from(pending.verifier.as_str()));
+        let redirect_uri = self.oauth.redirect_uri();
+        let request = call
+            .exchange(&Secret::from(code), verifier.as_ref(), &redirect_uri, &captured)
+            .map_err(|error| error.message)?;
+        let answer = self.call_token_endpoint(request).await;
+        let read = call.read_token(answer.as_ref(), &authorization.scopes_requested, &captured, None, self.now());
+        read.map_err(|refused| refusal(&call, &refused, None).into())
+    }
+
+    /// Asks for a grant in the client's own name.
+    async fn minted(&self, flow: &OAuthFlow<'_>, authorization: &Authorization) -> Result<Grant, Ending> {
+        let call = flow.call()?;
+        let request = call.mint(&authorization.scopes_requested).map_err(|error| error.message)?;
+        let answer = self.call_token_endpoint(request).await;
+        let read = call.read_token(answer.as_ref(), &authorization.scopes_requested, &[], None, self.now());
+        read.map_err(|refused| refusal(&call, &refused, None).into())
+    }
+
+    /// Why a grant for an existing connection does not fit it: it belongs to another account of the vendor.
+    async fn other_account(
+        &self,
+        acting: &Acting,
+        authorization: &Authorization,
+        test: &TestReport,
+    ) -> Result<Option<String>, Failure> {
+        let Some(id) = authorization.connection else { return Ok(None) };
+        let connection = self.connection(acting.site(), id).await?;
+        Ok(match (&connection.vendor_account_id, &test.vendor_account_id) {
+            (Some(own), Some(other)) if own != other => Some(format!(
+                "the grant is for another account ({}) than the connection's own ({})",
+                test.vendor_account_name.as_ref().unwrap_or(other),
+                connection.vendor_account_name.as_ref().unwrap_or(own),
+            )),
+            _ => None,
+        })
+    }
+
+    /// Gives a grant that is not kept back to the vendor, and says what came of it.
+    async fn give_back(
+        &self,
+        acting: &Acting,
+        authorization: &Authorization,
+        flow: &OAuthFlow<'_>,
+        opened: &Opened,
+        test: &TestReport,
+        error: String,
+    ) -> String {
+        let Some(grant) = &opened.grant else { return error };
+        let account = test.vendor_account_id.as_deref();
+        let shared = self.shares_grant(acting.site(), flow, account, None).await;
+        if shared.unwrap_or(true) {
+            // To give it back would end the access of connections that are well.
+            return format!("{error} (the fresh grant was not given back: other connections share it)");
+        }
+        let outcome = match self.revoke_grant(flow, grant).await {
+            Some(Revoked::Done | Revoked::AlreadyGone) => return error,
+            None => "the vendor has no call to give the fresh grant back".to_owned(),
+            Some(Revoked::Failed { detail, .. }) => format!("the fresh grant could not be given back: {detail}"),
+        };
+        tracing::warn!(authorization = authorization.id.0, "a grant that is not kept stays at the vendor");
+        format!("{error} ({outcome}; remove it at the vendor)")
+    }
+
+    async fn store_connection(
+        &self,
+        acting: &Acting,
+        authorization: &Authorization,
+        connector: &Connector,
+        flow: &OAuthFlow<'_>,
+        opened: Opened,
+        test: TestReport,
+    ) -> Result<(), Ending> {
+        let site = acting.site();
+        let keyring = self.keyring(site).await?;
+        let Some(grant) = opened.grant.clone() else { return Err(Failure::Internal.into()) };
+        let new = NewConnection {
+            connector_slug: connector.slug.clone(),
+            connector_name: connector.display_name.clone(),
+            display_name: display_name_or_default(connector, authorization.display_name.as_deref())?,
+            auth_flow: AuthFlow::Oauth,
+            vendor_account_id: test.vendor_account_id.clone(),
+            vendor_account_name: test.vendor_account_name.clone(),
+            scopes_granted: grant.scopes.clone(),
+            configuration: flow.flow.configuration(&opened.values),
+            destination_label: flow.flow.destination_label(connector, &opened.values, Some(&grant)),
+            ordered_delivery: false,
+            expires_at: grant.expires_at,
+            test: test.clone(),
+            operator: authorization.operator,
+            consume_offer: None,
+            authorization: Some(authorization.id),
+            renew_at: renew_at(self, flow.oauth, &grant, self.now()),
+        };
+        let entry = activity(acting, ActivityAction::ConnectionCreated, None, ActivityOutcome::Succeeded, None);
+        let seal = {
+            let opened = Opened { values: opened.values.clone(), signing: SigningKeys(Vec::new()), grant: Some(grant) };
+            Box::new(move |id| credentials::seal(&keyring, id, &opened).map_err(|error| error.to_string()))
+        };
+        match store::connection::insert(&self.db, site, self.now(), new, seal, entry).await {
+            Ok(_) => {
+                self.committed(site);
+                Ok(())
+            }
+            Err(StoreError::AuthorizationEnded) => {
+                Err(self.too_late(acting, authorization, flow, &opened, &test).await)
+            }
+            Err(error) => {
+                tracing::error!(%error, "storing the connection failed");
+                Err(self.too_late(acting, authorization, flow, &opened, &test).await)
+            }
+        }
+    }
+
+    async fn store_regrant(
+        &self,
+        acting: &Acting,
+        authorization: &Authorization,
+        connection: &Connection,
+        flow: &OAuthFlow<'_>,
+        opened: Opened,
+        test: TestReport,
+    ) -> Result<(), Ending> {
+        let site = acting.site();
+        let keyring = self.keyring(site).await?;
+        let Some(grant) = &opened.grant else { return Err(Failure::Internal.into()) };
+        let granted = Granted {
+            sealed: credentials::seal(&keyring, connection.id, &opened).or_internal("sealing the grant")?,
+            scopes: grant.scopes.clone(),
+            expires_at: grant.expires_at,
+            renew_at: renew_at(self, flow.oauth, grant, self.now()),
+        };
+        let action = action_of(authorization.purpose);
+        let entry = activity(acting, action, Some(connection), ActivityOutcome::Succeeded, None);
+        let stored = Box::pin(store::connection::regrant(
+            &self.db,
+            site,
+            connection.id,
+            self.now(),
+            authorization.id,
+            granted,
+            test.clone(),
+            entry,
+        ))
+        .await;
+        match stored {
+            Ok(Some(_)) => {
+                self.committed(site);
+                self.bus.wake_deliveries();
+                Ok(())
+            }
+            Ok(None) => Err(NO_CONNECTION.into()),
+            Err(error) => {
+                tracing::error!(%error, "storing the grant failed");
+                Err(self.too_late(acting, authorization, flow, &opened, &test).await)
+            }
+        }
+    }
+
+    /// What cannot be stored is not kept at the vendor either.
+    async fn too_late(
+        &self,
+        acting: &Acting,
+        authorization: &Authorization,
+        flow: &OAuthFlow<'_>,
+        opened: &Opened,
+        test: &TestReport,
+    ) -> Ending {
+        let error = "the grant could not be stored".to_owned();
+        let error = self.give_back(acting, authorization, flow, opened, test, error).await;
+        Ending::Refused(Refused { error, test: Some(test.clone()) })
+    }
+
+    async fn reject(&self, acting: &Acting, stored: &StoredAuthorization, refused: Refused) -> Result<(), Failure> {
+        let authorization = &stored.authorization;
+        let connection = match authorization.connection {
+            Some(id) => {
+                store::connection::find(&self.db, stored.site, id).await.or_internal("reading the connection")?
+            }
+            None => None,
+        };
+        let name = self.library().get(&authorization.connector_slug).map(|connector| connector.display_name.clone());
+        let detail = format!("{}: {}", name.unwrap_or_else(|| authorization.connector_slug.clone()), refused.error);
+        let action = action_of(authorization.purpose);
+        let entry = activity(acting, action, connection.as_ref(), ActivityOutcome::Rejected, Some(detail));
+        let rejection = Rejection { error: refused.error, test: refused.test, activity: entry };
+        store::authorization::reject(&self.db, stored.site, authorization.id, self.now(), rejection)
+            .await
+            .or_internal("ending the authorization")?;
+        self.committed(stored.site);
+        Ok(())
+    }
+
+    /// For the worker: ends authorizations whose exchange was cut off with a process; says how many.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] where the database fails.
+    pub async fn end_cut_off_authorizations(&self) -> Result<usize, Failure> {
+        let before = self.now() - CUT_OFF;
+        let found =
+            store::authorization::cut_off(&self.db, before, 100).await.or_internal("looking for what was cut off")?;
+        for stored in &found {
+            let acting = self.acting_again(stored).await?;
+            let error = "the exchange was cut off with the gateway's process, and its grant is lost: authorize again, \
+                         and remove what the vendor shows besides";
+            self.reject(&acting, stored, error.to_owned().into()).await?;
+        }
+        Ok(found.len())
+    }
+
+    /// For the worker: removes authorizations that ended long ago; says how many.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] where the database fails.
+    pub async fn purge_authorizations(&self) -> Result<u64, Failure> {
+        store::authorization::purge(&self.db, self.now()).await.or_internal("removing old authorizations")
+    }
+}
+
+/// How long an exchange may take: beyond all its calls' time-outs.
+const CUT_OFF: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
+
+const fn action_of(purpose: AuthorizationPurpose) -> ActivityAction {
+    match purpose {
+        AuthorizationPurpose::Connect => ActivityAction::ConnectionCreated,
+        AuthorizationPurpose::EditScopes => ActivityAction::ScopesEdited,
+        AuthorizationPurpose::Reauthorize => ActivityAction::ConnectionReauthorized,
+    }
+}
+
+fn parameters<'a>(query: &'a [(String, String)], name: &str) -> Vec<&'a str> {
+    query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+}
+
+/// A vendor's text as an operator may see it: bounded, on one line.
+fn in_words(text: &str) -> String {
+    let text: String = text.chars().take(VENDOR_TEXT_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.trim().to_owned()
+}

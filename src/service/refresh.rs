@@ -1,0 +1,277 @@
+//! Renewing access records: ahead of their expiry, on demand, and when a call says that one has expired. One at a time
+//! for a connection, whoever asks; whoever waits takes the outcome.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    gateway::{Gateway, activity},
+    lifecycle::NO_CONNECTION,
+    oauth_client::{OAuthFlow, oauth_of},
+    types::{Acting, Failure, OrInternal as _, Tested},
+};
+use crate::{
+    connector::{Connector, Grant, OAuth, RefreshKind},
+    domain::{
+        activity::{ActivityAction, ActivityOutcome},
+        clock::random,
+        connection::Connection,
+        connector::AuthFlow,
+        id::{ConnectionId, SiteId},
+        secret::Secret,
+        state::Observation,
+        test_report::{TestOutcome, TestProof, TestReport},
+    },
+    store::{
+        self, NewActivity,
+        renewal::{Begun, RenewalOutcome},
+    },
+};
+
+/// How long a renewal is ours: longer than its call may take, so that it runs out only where a process has died.
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// How often a renewal in another process is looked at.
+const LOOK: TimeDelta = TimeDelta::milliseconds(200);
+
+/// How a renewal ended, for whoever asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Renewed {
+    /// There is a fresh access record.
+    Fresh,
+    /// The vendor does not renew this grant any more.
+    Refused { revoked: bool, reason: String },
+    /// It did not get through, and is tried again.
+    Passing { reason: String },
+}
+
+/// Who wants a renewal: an operator, or the platform itself.
+pub(super) type By<'a> = Option<&'a Acting>;
+
+impl Gateway {
+    /// Renews the access record of a connection now, and tests it.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`]; [`Failure::Conflict`] for a credential that cannot be refreshed, or where no OAuth app is
+    /// registered any more; [`Failure::Forbidden`] where the connector's family asks for more.
+    pub async fn refresh(&self, acting: &Acting, id: ConnectionId) -> Result<Tested, Failure> {
+        let (gateway, acting) = (self.clone(), acting.clone());
+        self.in_own_task(async move {
+            let site = acting.site();
+            let (connection, connector) = gateway.connection_with_connector(site, id).await?;
+            gateway.require_extra(&acting, &connector)?;
+            if !is_refreshable(&connection, &connector) {
+                return Err(Failure::Conflict(format!(
+                    "the credential of this connection cannot be refreshed: {} has no such call for {}",
+                    connector.display_name, connection.auth_flow
+                )));
+            }
+            let generation = gateway.generation(site, id).await?;
+            match gateway.renew(site, id, generation, Some(&acting)).await? {
+                Renewed::Fresh => {
+                    let test = gateway.test_stored(site, &connection, &connector).await?;
+                    let observation = Observation::Tested { outcome: test.outcome, refreshable: false };
+                    gateway.note_test(site, id, observation, test).await
+                }
+                Renewed::Refused { revoked, reason } => {
+                    let outcome = if revoked { TestOutcome::CredentialRevoked } else { TestOutcome::CredentialExpired };
+                    Ok(Tested {
+                        connection: gateway.connection(site, id).await?,
+                        test: gateway.untested(outcome, reason),
+                    })
+                }
+                Renewed::Passing { reason } => {
+                    let test = gateway.untested(TestOutcome::VendorError, reason);
+                    Ok(Tested { connection: gateway.connection(site, id).await?, test })
+                }
+            }
+        })
+        .await
+    }
+
+    /// A report of a credential that was not tested, since it could not be renewed.
+    fn untested(&self, outcome: TestOutcome, detail: String) -> TestReport {
+        TestReport {
+            outcome,
+            proof: TestProof::Credential,
+            vendor_account_id: None,
+            vendor_account_name: None,
+            missing_scopes: Vec::new(),
+            vendor_error_code: None,
+            detail: Some(detail),
+            latency_ms: 0,
+            tested_at: self.now(),
+        }
+    }
+
+    /// How many renewals of a connection have ended.
+    pub(super) async fn generation(&self, site: SiteId, id: ConnectionId) -> Result<i64, Failure> {
+        let renewal = store::renewal::find(&self.db, site, id).await.or_internal("reading the renewals")?;
+        Ok(renewal.ok_or(NO_CONNECTION)?.generation)
+    }
+
+    /// Renews a grant of which a call with this access token was told that it has expired.
+    pub(super) async fn renew_expired(
+        &self,
+        site: SiteId,
+        id: ConnectionId,
+        used: &Secret,
+    ) -> Result<Renewed, Failure> {
+        let generation = self.generation(site, id).await?;
+        let held = self.open(site, id).await?.grant;
+        if held.is_some_and(|grant| grant.access != *used) {
+            // Somebody has renewed it since.
+            return Ok(Renewed::Fresh);
+        }
+        self.renew(site, id, generation, None).await
+    }
+
+    /// Renews a grant, unless a renewal has ended since there had been `generation` of them: then takes its outcome.
+    pub(super) async fn renew(
+        &self,
+        site: SiteId,
+        id: ConnectionId,
+        generation: i64,
+        by: By<'_>,
+    ) -> Result<Renewed, Failure> {
+        let turn = self.turn(id);
+        let _turn = turn.lock().await;
+        loop {
+            let now = self.now();
+            let renewal = store::renewal::find(&self.db, site, id).await.or_internal("reading the renewals")?;
+            let renewal = renewal.ok_or(NO_CONNECTION)?;
+            if renewal.generation != generation {
+                return Ok(outcome_of(renewal.outcome));
+            }
+            let begun = store::renewal::begin(&self.db, site, id, now, now + LEASE);
+            match begun.await.or_internal("beginning a renewal")? {
+                Begun::Lease(lease) if lease.after_cut_off => return self.look_after(site, id, lease, by).await,
+                Begun::Lease(lease) => return self.renew_now(site, id, lease, by).await,
+                Begun::CutOff(lease, begun_at) => return self.take_over(site, id, lease, begun_at, by).await,
+                Begun::Held { until, .. } => self.clock.sleep_until((now + LOOK).min(until)).await,
+                Begun::TooSoon { until, outcome } => {
+                    return Ok(match outcome_of(outcome) {
+                        Renewed::Fresh | Renewed::Passing { .. } => Renewed::Passing {
+                            reason: format!(
+                                "the last refresh failed a moment ago; not again before {}",
+                                until.to_rfc3339()
+                            ),
+                        },
+                        refused @ Renewed::Refused { .. } => refused,
+                    });
+                }
+                Begun::Closing => return Err(Failure::Conflict("this connection is being disconnected".to_owned())),
+                Begun::Nothing => return Err(NO_CONNECTION),
+            }
+        }
+    }
+
+    /// For the worker: renews what is due, of all sites; gives the connections.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] where the database fails.
+    pub async fn due_renewals(&self, limit: u32) -> Result<Vec<(SiteId, ConnectionId)>, Failure> {
+        store::renewal::due(&self.db, self.now(), limit).await.or_internal("looking for renewals")
+    }
+
+    /// For the worker: when something will be due next.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] where the database fails.
+    pub async fn next_renewal_due(&self) -> Result<Option<DateTime<Utc>>, Failure> {
+        store::renewal::next_due(&self.db).await.or_internal("looking for the next renewal")
+    }
+
+    /// For the worker: renews one connection that is due, or goes on with its disconnect. What fails has been logged,
+    /// and is due again.
+    pub async fn renew_due(&self, site: SiteId, id: ConnectionId) {
+        let renewed = async {
+            let Some(renewal) = store::renewal::find(&self.db, site, id).await.or_internal("reading the renewals")?
+            else {
+                return Ok(());
+            };
+            if renewal.closing.is_some() {
+                return self.go_on_closing(site, id).await;
+            }
+            self.renew(site, id, renewal.generation, None).await.map(drop)
+        };
+        if let Err(failure) = Box::pin(renewed).await {
+            tracing::warn!(connection = id.0, ?failure, "a renewal did not come about");
+        }
+    }
+
+    /// Whether other connections of the site hold, or may hold, the grant of this account.
+    pub(super) async fn shares_grant(
+        &self,
+        site: SiteId,
+        flow: &OAuthFlow<'_>,
+        account: Option<&str>,
+        except: Option<ConnectionId>,
+    ) -> Result<bool, Failure> {
+        if !flow.oauth.shared_grant {
+            return Ok(false);
+        }
+        let same_app = |connector: &&Arc<Connector>| {
+            oauth_of(connector).is_ok_and(|(_, oauth)| oauth.app.is_some() && oauth.app == flow.oauth.app)
+        };
+        let mut slugs: Vec<String> =
+            self.library().list().iter().filter(same_app).map(|connector| connector.slug.clone()).collect();
+        if slugs.is_empty() {
+            slugs.push(flow.connector.slug.clone());
+        }
+        let others = store::connection::sharing(&self.db, site, &slugs, account, except);
+        Ok(others.await.or_internal("looking for connections that share the grant")? > 0)
+    }
+}
+
+/// Whether this connection's access record can be renewed.
+pub(super) fn is_refreshable(connection: &Connection, connector: &Connector) -> bool {
+    connection.auth_flow == AuthFlow::Oauth
+        && oauth_of(connector).is_ok_and(|(_, oauth)| oauth.refresh != RefreshKind::None)
+}
+
+/// When a grant is to be renewed: at 80 % of its lifetime, up to a tenth of it earlier, so that what was granted
+/// together is not renewed together; or as the vendor recommends.
+pub(super) fn renew_at(gateway: &Gateway, oauth: &OAuth, grant: &Grant, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let can = match oauth.refresh {
+        RefreshKind::None => false,
+        RefreshKind::Mint => true,
+        RefreshKind::Same | RefreshKind::Rotating { .. } => grant.refresh.is_some(),
+    };
+    if !can {
+        return None;
+    }
+    let recommended = oauth.renew_after.map(|seconds| TimeDelta::seconds(seconds.into()));
+    let lifetime = grant.expires_at.map(|at| at - now);
+    let lifetime = match (recommended, lifetime.map(|lifetime| lifetime * 8 / 10)) {
+        (Some(one), Some(other)) => one.min(other),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => return None,
+    };
+    let jitter = i32::from(u16::from_be_bytes(random(&*gateway.entropy)));
+    // Up to an eighth of 80 %.
+    let earlier = lifetime / 8 * jitter / i32::from(u16::MAX);
+    Some(now + (lifetime - earlier).max(TimeDelta::zero()))
+}
+
+fn outcome_of(outcome: Option<RenewalOutcome>) -> Renewed {
+    let refused = |revoked| Renewed::Refused { revoked, reason: "the vendor refused the refresh".to_owned() };
+    match outcome {
+        Some(RenewalOutcome::Renewed) => Renewed::Fresh,
+        Some(RenewalOutcome::Expired) => refused(false),
+        Some(RenewalOutcome::Revoked) => refused(true),
+        Some(RenewalOutcome::Failed | RenewalOutcome::CutOff) | None => {
+            Renewed::Passing { reason: "the refresh did not get through".to_owned() }
+        }
+    }
+}
+
+/// A row for the activity log about a renewal.
+pub(super) fn renewal_activity(by: By<'_>, outcome: ActivityOutcome, detail: Option<String>) -> NewActivity {
+    match by {
+        Some(acting) => activity(acting, ActivityAction::CredentialsRefreshed, None, outcome, detail),
+        None => {
+            NewActivity { action: ActivityAction::CredentialsRefreshed, actor: None, connection: None, outcome, detail }
+        }
+    }
+}

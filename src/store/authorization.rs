@@ -1,0 +1,363 @@
+//! Browser authorizations: begun by an operator, ended by the vendor's callback.
+//!
+//! The link that begins one and the callback that ends it come without a token, so both are found across sites, by the
+//! hash of what only the browser and the vendor know.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{
+    ExpressionMethods as _, Insertable, OptionalExtension as _, QueryDsl as _, Queryable, Selectable,
+    SelectableHelper as _,
+};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    activity::{self, NewActivity},
+    database::{Conn, Db},
+    error::Result,
+    moment::At,
+    rows::{from_json, json, storable, storable_or_none, test_from_json, test_to_json, word},
+    schema::authorizations,
+    stream,
+    transaction::{both, transaction},
+};
+use crate::domain::{
+    authorization::{Authorization, AuthorizationPurpose, AuthorizationStep},
+    event::EventBody,
+    id::{AuthorizationId, ConnectionId, OperatorId, SiteId},
+    test_report::TestReport,
+};
+
+/// How long one that has ended, or was never ended, can still be looked at.
+const KEPT: TimeDelta = TimeDelta::hours(24);
+
+/// What is to be kept while an operator is on the way.
+#[derive(Clone)]
+pub struct NewAuthorization {
+    pub token: String,
+    pub operator: OperatorId,
+    pub operator_name: Option<String>,
+    pub role: String,
+    pub purpose: AuthorizationPurpose,
+    pub step: AuthorizationStep,
+    pub connector_slug: String,
+    pub display_name: Option<String>,
+    pub connection: Option<ConnectionId>,
+    pub scopes_requested: Vec<String>,
+    pub return_to: Option<String>,
+    pub ticket_hash: String,
+    pub ticket_until: DateTime<Utc>,
+    pub state_hash: String,
+    pub key_version: i32,
+    pub sealed: Vec<u8>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// An authorization with what is sealed of it.
+#[derive(Clone)]
+pub struct StoredAuthorization {
+    pub site: SiteId,
+    pub authorization: Authorization,
+    pub browser_hash: Option<String>,
+    pub sealed: Vec<u8>,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = authorizations)]
+struct NewRow {
+    site_id: i64,
+    token: String,
+    operator_id: i64,
+    operator_name: Option<String>,
+    role: String,
+    purpose: &'static str,
+    status: &'static str,
+    connector_slug: String,
+    display_name: Option<String>,
+    connection_id: Option<i64>,
+    scopes_requested: String,
+    return_to: Option<String>,
+    ticket_hash: String,
+    ticket_until: At,
+    state_hash: String,
+    key_version: i32,
+    sealed: Vec<u8>,
+    created_at: At,
+    changed_at: At,
+    expires_at: At,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = authorizations)]
+struct Row {
+    id: i64,
+    site_id: i64,
+    token: String,
+    operator_id: i64,
+    operator_name: Option<String>,
+    role: String,
+    purpose: String,
+    status: String,
+    connector_slug: String,
+    display_name: Option<String>,
+    connection_id: Option<i64>,
+    scopes_requested: String,
+    return_to: Option<String>,
+    ticket_until: At,
+    browser_hash: Option<String>,
+    sealed: Vec<u8>,
+    test: Option<String>,
+    error: Option<String>,
+    expires_at: At,
+}
+
+impl Row {
+    fn read(self) -> Result<StoredAuthorization> {
+        Ok(StoredAuthorization {
+            site: SiteId::from_claimed_row(self.site_id),
+            authorization: Authorization {
+                id: AuthorizationId(self.id),
+                token: self.token,
+                operator: OperatorId(self.operator_id),
+                operator_name: self.operator_name,
+                role: self.role,
+                purpose: word(&self.purpose, AuthorizationPurpose::parse)?,
+                step: word(&self.status, AuthorizationStep::parse)?,
+                connector_slug: self.connector_slug,
+                display_name: self.display_name,
+                connection: self.connection_id.map(ConnectionId),
+                scopes_requested: from_json(&self.scopes_requested)?,
+                return_to: self.return_to,
+                ticket_until: self.ticket_until.0,
+                started: self.browser_hash.is_some(),
+                test: self.test.as_deref().map(test_from_json).transpose()?,
+                error: self.error,
+                expires_at: self.expires_at.0,
+            },
+            browser_hash: self.browser_hash,
+            sealed: self.sealed,
+        })
+    }
+}
+
+/// Keeps an authorization that begins.
+pub async fn insert(db: &Db, site: SiteId, now: DateTime<Utc>, new: NewAuthorization) -> Result<AuthorizationId> {
+    let row = NewRow {
+        site_id: site.get(),
+        token: new.token,
+        operator_id: new.operator.0,
+        operator_name: storable_or_none(new.operator_name.as_deref()),
+        role: storable(&new.role),
+        purpose: new.purpose.as_str(),
+        status: new.step.as_str(),
+        connector_slug: new.connector_slug,
+        display_name: storable_or_none(new.display_name.as_deref()),
+        connection_id: new.connection.map(|id| id.0),
+        scopes_requested: json(&new.scopes_requested),
+        return_to: storable_or_none(new.return_to.as_deref()),
+        ticket_hash: new.ticket_hash,
+        ticket_until: At(new.ticket_until),
+        state_hash: new.state_hash,
+        key_version: new.key_version,
+        sealed: new.sealed,
+        created_at: At(now),
+        changed_at: At(now),
+        expires_at: At(new.expires_at),
+    };
+    let conn = &mut db.writer().await?;
+    let id: i64 = both!(
+        conn,
+        diesel::insert_into(authorizations::table).values(row).returning(authorizations::id).get_result(conn).await
+    )?;
+    Ok(AuthorizationId(id))
+}
+
+/// The operator's own authorization of this name.
+pub async fn find(db: &Db, site: SiteId, operator: OperatorId, token: &str) -> Result<Option<StoredAuthorization>> {
+    let conn = &mut db.reader().await?;
+    let row: Option<Row> = both!(
+        conn,
+        authorizations::table
+            .filter(authorizations::site_id.eq(site.get()))
+            .filter(authorizations::token.eq(token))
+            .filter(authorizations::operator_id.eq(operator.0))
+            .select(Row::as_select())
+            .get_result(conn)
+            .await
+            .optional()
+    )?;
+    row.map(Row::read).transpose()
+}
+
+/// The authorization that a link begins.
+pub async fn find_by_ticket(db: &Db, hash: &str) -> Result<Option<StoredAuthorization>> {
+    let conn = &mut db.reader().await?;
+    let row: Option<Row> = both!(
+        conn,
+        authorizations::table
+            .filter(authorizations::ticket_hash.eq(hash))
+            .select(Row::as_select())
+            .get_result(conn)
+            .await
+            .optional()
+    )?;
+    row.map(Row::read).transpose()
+}
+
+/// The authorization that a callback ends.
+pub async fn find_by_state(db: &Db, hash: &str) -> Result<Option<StoredAuthorization>> {
+    let conn = &mut db.reader().await?;
+    let row: Option<Row> = both!(
+        conn,
+        authorizations::table
+            .filter(authorizations::state_hash.eq(hash))
+            .select(Row::as_select())
+            .get_result(conn)
+            .await
+            .optional()
+    )?;
+    row.map(Row::read).transpose()
+}
+
+/// Binds an authorization to the browser that has opened its link; false where another has, or it is too late.
+pub async fn bind(db: &Db, site: SiteId, id: AuthorizationId, browser_hash: &str, now: DateTime<Utc>) -> Result<bool> {
+    let conn = &mut db.writer().await?;
+    let bound = both!(
+        conn,
+        diesel::update(authorizations::table)
+            .filter(authorizations::id.eq(id.0))
+            .filter(authorizations::site_id.eq(site.get()))
+            .filter(authorizations::status.eq(AuthorizationStep::Pending.as_str()))
+            .filter(authorizations::browser_hash.is_null())
+            .filter(authorizations::ticket_until.gt(At(now)))
+            .set((authorizations::browser_hash.eq(browser_hash), authorizations::changed_at.eq(At(now))))
+            .execute(conn)
+            .await
+    )?;
+    Ok(bound == 1)
+}
+
+/// Takes a pending authorization for its exchange; false where somebody else has, or it is too late.
+pub async fn take(db: &Db, site: SiteId, id: AuthorizationId, now: DateTime<Utc>) -> Result<bool> {
+    let conn = &mut db.writer().await?;
+    let taken = both!(
+        conn,
+        diesel::update(authorizations::table)
+            .filter(authorizations::id.eq(id.0))
+            .filter(authorizations::site_id.eq(site.get()))
+            .filter(authorizations::status.eq(AuthorizationStep::Pending.as_str()))
+            .filter(authorizations::expires_at.gt(At(now)))
+            .set((
+                authorizations::status.eq(AuthorizationStep::Exchanging.as_str()),
+                authorizations::changed_at.eq(At(now)),
+            ))
+            .execute(conn)
+            .await
+    )?;
+    Ok(taken == 1)
+}
+
+/// Ends an authorization well, in the transaction that stores what came of it; false where it has ended already.
+pub(super) async fn succeed(
+    conn: &mut Conn,
+    site: SiteId,
+    id: AuthorizationId,
+    now: DateTime<Utc>,
+    connection: ConnectionId,
+    test: &TestReport,
+) -> Result<bool> {
+    let ended = both!(
+        conn,
+        diesel::update(authorizations::table)
+            .filter(authorizations::id.eq(id.0))
+            .filter(authorizations::site_id.eq(site.get()))
+            .filter(authorizations::status.eq(AuthorizationStep::Exchanging.as_str()))
+            .set((
+                authorizations::status.eq(AuthorizationStep::Succeeded.as_str()),
+                authorizations::connection_id.eq(Some(connection.0)),
+                authorizations::test.eq(Some(test_to_json(test))),
+                authorizations::sealed.eq(Vec::<u8>::new()),
+                authorizations::changed_at.eq(At(now)),
+            ))
+            .execute(conn)
+            .await
+    )?;
+    Ok(ended == 1)
+}
+
+/// How an authorization failed.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    /// In words for an operator.
+    pub error: String,
+    pub test: Option<TestReport>,
+    pub activity: NewActivity,
+}
+
+/// Ends an authorization badly; false where it has ended already.
+pub async fn reject(
+    db: &Db,
+    site: SiteId,
+    id: AuthorizationId,
+    now: DateTime<Utc>,
+    rejection: Rejection,
+) -> Result<bool> {
+    transaction!(db, conn => {
+        let ended = both!(
+            conn,
+            diesel::update(authorizations::table)
+                .filter(authorizations::id.eq(id.0))
+                .filter(authorizations::site_id.eq(site.get()))
+                .filter(authorizations::status.eq_any([
+                    AuthorizationStep::Pending.as_str(),
+                    AuthorizationStep::Exchanging.as_str(),
+                ]))
+                .set((
+                    authorizations::status.eq(AuthorizationStep::Rejected.as_str()),
+                    authorizations::error.eq(Some(storable(&rejection.error))),
+                    authorizations::test.eq(rejection.test.as_ref().map(test_to_json)),
+                    authorizations::sealed.eq(Vec::<u8>::new()),
+                    authorizations::changed_at.eq(At(now)),
+                ))
+                .execute(conn)
+                .await
+        )?;
+        if ended == 1 {
+            let entry = activity::write(conn, site, now, &rejection.activity).await?;
+            stream::append(conn, db, site, now, &[EventBody::ActivityLogged { entry: entry.id }]).await?;
+        }
+        Ok(ended == 1)
+    })
+}
+
+/// Authorizations of all sites whose exchange was begun before `before` and never ended: a process was cut off.
+pub async fn cut_off(db: &Db, before: DateTime<Utc>, limit: u32) -> Result<Vec<StoredAuthorization>> {
+    let conn = &mut db.reader().await?;
+    let rows: Vec<Row> = both!(
+        conn,
+        authorizations::table
+            .filter(authorizations::status.eq(AuthorizationStep::Exchanging.as_str()))
+            .filter(authorizations::changed_at.le(At(before)))
+            .order(authorizations::id.asc())
+            .limit(i64::from(limit))
+            .select(Row::as_select())
+            .load(conn)
+            .await
+    )?;
+    rows.into_iter().map(Row::read).collect()
+}
+
+/// Removes the authorizations of all sites that ended, or ran out, long ago; says how many.
+pub async fn purge(db: &Db, now: DateTime<Utc>) -> Result<u64> {
+    let conn = &mut db.writer().await?;
+    let gone = both!(
+        conn,
+        diesel::delete(
+            authorizations::table
+                .filter(authorizations::expires_at.le(At(now - KEPT)))
+                .filter(authorizations::status.ne(AuthorizationStep::Exchanging.as_str()))
+        )
+        .execute(conn)
+        .await
+    )?;
+    Ok(gone as u64)
+}

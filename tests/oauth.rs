@@ -1,0 +1,89 @@
+//! Connecting by OAuth, and keeping what was granted alive: renewed once, revoked at the end, lost nowhere.
+
+mod connect;
+mod renew;
+
+use serde_json::{Value, json};
+
+use crate::support::{app::TestApp, grants::Granting};
+
+const BEGIN: &str = "mutation($input: BeginOAuthConnectionInput!) { beginOAuthConnection(input: $input) { authorization { id status purpose authorizationUrl scopesRequested error connection { id } } } }";
+const READ: &str = "query($id: ID!) { authorization(id: $id) { id status purpose authorizationUrl error test { outcome } connection { id state displayName vendorAccountId vendorAccountName scopesGranted expiresAt updatedAt } } }";
+
+/// A browser of the operator's: it keeps cookies, and follows nothing by itself.
+struct Browser {
+    cookie: Option<String>,
+}
+
+/// A page that a browser got.
+struct Page {
+    status: u16,
+    location: Option<String>,
+    text: String,
+}
+
+impl Browser {
+    const fn new() -> Self {
+        Self { cookie: None }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the gateway's pages are small")]
+    async fn open(&mut self, app: &TestApp, address: &str) -> Page {
+        let mut request = app.no_redirects.get(address);
+        if let Some(cookie) = &self.cookie {
+            request = request.header("cookie", cookie);
+        }
+        let answer = request.send().await.expect("an answer");
+        let headers = answer.headers().clone();
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().expect("text").to_owned());
+        if let Some(set) = text("set-cookie") {
+            assert!(set.contains("HttpOnly; SameSite=Lax"), "{set}");
+            let pair = set.split(';').next().expect("a pair").to_owned();
+            self.cookie = (!set.contains("Max-Age=0")).then_some(pair);
+        }
+        assert_eq!(text("cache-control").as_deref(), Some("no-store"));
+        let status = answer.status().as_u16();
+        Page { status, location: text("location"), text: answer.text().await.expect("a body") }
+    }
+
+    /// Opens the link of an authorization, and gives where its button leads.
+    async fn begin(&mut self, app: &TestApp, link: &str) -> String {
+        let page = self.open(app, link).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        let (_, rest) = page.text.split_once("href=\"").expect("a button");
+        rest.split('"').next().expect("an address").replace("&amp;", "&")
+    }
+
+    /// Comes back from the vendor.
+    async fn come_back(&mut self, app: &TestApp, query: &str) -> Page {
+        self.open(app, &format!("{}/oauth/callback?{query}", app.url)).await
+    }
+}
+
+async fn begin(app: &TestApp, token: &str, input: Value) -> Value {
+    let answer = app.graphql(token, BEGIN, json!({ "input": input })).await;
+    assert_eq!(answer.get("errors"), None, "{answer}");
+    answer["data"]["beginOAuthConnection"]["authorization"].clone()
+}
+
+async fn read(app: &TestApp, token: &str, id: &Value) -> Value {
+    let answer = app.graphql(token, READ, json!({ "id": id })).await;
+    assert_eq!(answer.get("errors"), None, "{answer}");
+    answer["data"]["authorization"].clone()
+}
+
+/// Goes the whole way for an authorization that has begun, as this account; gives it as it has ended.
+async fn authorize(app: &TestApp, granting: &Granting, token: &str, begun: &Value, account: &str) -> Value {
+    let mut browser = Browser::new();
+    let address = browser.begin(app, begun["authorizationUrl"].as_str().expect("a link")).await;
+    browser.come_back(app, &granting.consent(&address, account)).await;
+    read(app, token, &begun["id"]).await
+}
+
+/// Connects as this account; gives the connection's id.
+async fn connected(app: &TestApp, granting: &Granting, token: &str, account: &str) -> String {
+    let begun = begin(app, token, json!({"connectorSlug": "granting"})).await;
+    let ended = authorize(app, granting, token, &begun, account).await;
+    assert_eq!(ended["status"], "SUCCEEDED", "{ended}");
+    ended["connection"]["id"].as_str().expect("an id").to_owned()
+}

@@ -1,0 +1,181 @@
+//! A vendor's authorization server, in the hands of the test: codes, access tokens that expire, refresh tokens that are
+//! used up by their use, and a book of every token that was used twice.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use url::form_urlencoded;
+
+use super::vendor::{Recorded, Reply, Vendor};
+
+/// What the vendor knows.
+#[derive(Default)]
+pub struct Book {
+    /// Codes that wait, with challenge, scopes and account.
+    codes: BTreeMap<String, (String, String, String)>,
+    /// Access tokens that work, with their scopes and account.
+    access: BTreeMap<String, (String, String)>,
+    /// Refresh tokens that work, likewise.
+    refresh: BTreeMap<String, (String, String)>,
+    used: BTreeSet<String>,
+    expired: BTreeSet<String>,
+    next: u32,
+    pub exchanges: u32,
+    pub refreshes: u32,
+    /// Tokens that were used although they were used up.
+    pub reused: u32,
+    pub revocations: u32,
+    /// What the token endpoint answers next in place of its own.
+    pub planted: Vec<Reply>,
+    /// What the revocation answers in place of its own.
+    pub revocation: Option<Reply>,
+    /// Access tokens that are given from now on live so long, in seconds.
+    pub lifetime: u32,
+    /// Whether a revoked access token goes on working, as at careless vendors.
+    pub careless: bool,
+}
+
+impl Book {
+    /// Grants that somebody could still use.
+    pub fn live(&self) -> usize {
+        self.refresh.len()
+    }
+
+    /// Makes every access token run out.
+    pub fn expire_all(&mut self) {
+        let expired: Vec<String> = std::mem::take(&mut self.access).into_keys().collect();
+        self.expired.extend(expired);
+    }
+
+    /// Takes every grant back.
+    pub fn revoke_all(&mut self) {
+        self.access.clear();
+        self.refresh.clear();
+        self.expired.clear();
+    }
+
+    fn token(&mut self, kind: &str) -> String {
+        self.next += 1;
+        format!("{kind}-token-{:04}-planted", self.next)
+    }
+
+    fn grant(&mut self, scopes: &str, account: &str) -> Reply {
+        let (access, refresh) = (self.token("access"), self.token("refresh"));
+        self.access.insert(access.clone(), (scopes.to_owned(), account.to_owned()));
+        self.refresh.insert(refresh.clone(), (scopes.to_owned(), account.to_owned()));
+        Reply::json(
+            200,
+            &json!({"access_token": access, "refresh_token": refresh, "token_type": "bearer",
+                "expires_in": self.lifetime, "scope": scopes}),
+        )
+    }
+
+    fn token_endpoint(&mut self, request: &Recorded) -> Reply {
+        if !request.header("authorization").starts_with("Basic ") {
+            return Reply::json(401, &json!({"error": "invalid_client"}));
+        }
+        let form: BTreeMap<String, String> = form_urlencoded::parse(request.body.as_bytes()).into_owned().collect();
+        let invalid = || Reply::json(400, &json!({"error": "invalid_grant", "error_description": "unknown"}));
+        match form["grant_type"].as_str() {
+            "authorization_code" => {
+                self.exchanges += 1;
+                if let Some(planted) = self.planted.pop() {
+                    return planted;
+                }
+                let Some((challenge, scopes, account)) = self.codes.remove(&form["code"]) else { return invalid() };
+                let verifier = URL_SAFE_NO_PAD.encode(Sha256::digest(form["code_verifier"].as_bytes()));
+                if verifier == challenge { self.grant(&scopes, &account) } else { invalid() }
+            }
+            "refresh_token" => {
+                self.refreshes += 1;
+                if let Some(planted) = self.planted.pop() {
+                    return planted;
+                }
+                let token = &form["refresh_token"];
+                if self.used.contains(token) {
+                    self.reused += 1;
+                    return invalid();
+                }
+                let Some((scopes, account)) = self.refresh.remove(token) else {
+                    return Reply::json(400, &json!({"error": "invalid_grant", "error_description": "revoked"}));
+                };
+                self.used.insert(token.clone());
+                self.grant(&scopes, &account)
+            }
+            other => panic!("no such grant type: {other}"),
+        }
+    }
+
+    fn revoke(&mut self, request: &Recorded) -> Reply {
+        self.revocations += 1;
+        if let Some(planted) = &self.revocation {
+            return planted.clone();
+        }
+        let form: BTreeMap<String, String> = form_urlencoded::parse(request.body.as_bytes()).into_owned().collect();
+        if let Some((_, account)) = self.refresh.remove(&form["token"])
+            && !self.careless
+        {
+            self.access.retain(|_, (_, other)| *other != account);
+        }
+        Reply::status(200)
+    }
+
+    fn call(&mut self, request: &Recorded) -> Reply {
+        let token = request.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
+        match self.access.get(token) {
+            Some((_, account)) if request.path == "/me" => {
+                Reply::json(200, &json!({"id": account, "name": format!("The {account}")}))
+            }
+            Some(_) => Reply::json(201, &json!({"ok": true})),
+            None if self.expired.contains(token) => Reply::json(401, &json!({"error": "expired"})),
+            None => Reply::json(401, &json!({"error": "unknown"})),
+        }
+    }
+}
+
+/// The running vendor.
+pub struct Granting {
+    pub vendor: Vendor,
+    book: Arc<Mutex<Book>>,
+}
+
+impl Granting {
+    pub async fn start() -> Self {
+        let vendor = Vendor::tls(&["granting.example"]).await;
+        let book = Arc::new(Mutex::new(Book { lifetime: 3_600, ..Book::default() }));
+        let own = Arc::clone(&book);
+        vendor.answer(move |request| {
+            let mut book = own.lock().unwrap_or_else(PoisonError::into_inner);
+            match request.path.split('?').next().unwrap_or_default() {
+                "/token" => book.token_endpoint(request),
+                "/revoke" => book.revoke(request),
+                _ => book.call(request),
+            }
+        });
+        Self { vendor, book }
+    }
+
+    /// The vendor's book, while nobody calls.
+    pub fn book(&self) -> std::sync::MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An operator consents at this address for this account; gives the callback's query.
+    pub fn consent(&self, authorize: &str, account: &str) -> String {
+        let url = url::Url::parse(authorize).expect("an address");
+        assert_eq!(url.host_str(), Some("granting.example"));
+        let query: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
+        assert_eq!((query["response_type"].as_str(), query["code_challenge_method"].as_str()), ("code", "S256"));
+        let mut book = self.book();
+        let code = book.token("code");
+        book.codes.insert(code.clone(), (query["code_challenge"].clone(), query["scope"].clone(), account.to_owned()));
+        let mut callback = form_urlencoded::Serializer::new(String::new());
+        callback.append_pair("code", &code).append_pair("state", &query["state"]);
+        callback.append_pair("iss", "https://granting.example").finish()
+    }
+}
