@@ -12,6 +12,7 @@ mod house;
 mod main_job;
 mod manifests;
 mod queries;
+mod sandbox;
 mod schema;
 mod secrets;
 mod store;
