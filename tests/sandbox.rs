@@ -1,6 +1,7 @@
 //! The vendor to play with, over a real socket: where it stands, and its connector.
 
 mod client;
+mod connector;
 mod oauth;
 mod switches;
 
@@ -46,12 +47,12 @@ async fn it_is_there_in_dev_only() {
     ] {
         assert_eq!(read(app.client.get(format!("{}{path}", app.url))).await.status, 404, "{path}");
     }
-    assert_eq!(connector(&app).await, Value::Null);
+    assert_eq!(in_library(&app).await, Value::Null);
     let app = app.restart().await;
-    assert_eq!(connector(&app).await, Value::Null, "a restart changes nothing of it");
+    assert_eq!(in_library(&app).await, Value::Null, "a restart changes nothing of it");
 }
 
-async fn connector(app: &TestApp) -> Value {
+async fn in_library(app: &TestApp) -> Value {
     let query = "{ connector(slug: \"sandbox\") { displayName authFlows { authFlow: flow refreshable scopesEditable revocableAtVendor } } }";
     let answer = app.graphql(&app.token("Administrator"), query, json!({})).await;
     assert_eq!(answer.get("errors"), None, "{answer}");
@@ -62,7 +63,7 @@ async fn connector(app: &TestApp) -> Value {
 async fn its_connector_is_in_the_library() {
     let app = TestApp::start().await;
     let flow = json!({"authFlow": "OAUTH", "refreshable": true, "scopesEditable": true, "revocableAtVendor": true});
-    assert_eq!(connector(&app).await, json!({"displayName": "Sandbox", "authFlows": [flow]}));
+    assert_eq!(in_library(&app).await, json!({"displayName": "Sandbox", "authFlows": [flow]}));
 }
 
 #[test]

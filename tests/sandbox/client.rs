@@ -28,6 +28,12 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
+    /// The ticket in a consent page.
+    pub(super) fn ticket(&self) -> String {
+        let (_, rest) = self.text.split_once("name=\"ticket\" value=\"").expect("a ticket");
+        rest.split('"').next().expect("its end").to_owned()
+    }
+
     /// A parameter of the address that a redirect leads to.
     pub(super) fn sent_back(&self, name: &str) -> Option<String> {
         let url = url::Url::parse(self.header("location")).expect("an address");
@@ -45,7 +51,7 @@ impl Answer {
 /// A client of the sandbox, written by hand.
 pub(super) struct Client {
     pub(super) app: TestApp,
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
     pub(super) secret: String,
 }
 
@@ -88,8 +94,7 @@ impl Client {
     pub(super) async fn ticket(&self) -> String {
         let page = self.authorize(&self.asking()).await;
         assert_eq!(page.status, 200);
-        let (_, rest) = page.text.split_once("name=\"ticket\" value=\"").expect("a ticket");
-        rest.split('"').next().expect("its end").to_owned()
+        page.ticket()
     }
 
     pub(super) async fn answer(&self, form: &[(&str, &str)]) -> Answer {
