@@ -13,6 +13,7 @@ mod main_job;
 mod manifests;
 mod oauth;
 mod queries;
+mod sandbox;
 mod schema;
 mod secrets;
 mod store;

@@ -14,7 +14,7 @@ pub use self::system::{SystemClock, SystemEntropy};
 use crate::{
     bus::Bus,
     config::{self, Config},
-    connector::{self, Library, LoadOptions, Source},
+    connector::{self, Library, LoadOptions, OAuthClient, Source},
     domain::{
         clock::{SharedClock, SharedEntropy},
         id::OperatorId,
@@ -22,7 +22,7 @@ use crate::{
     },
     egress::{Egress, EgressSettings},
     graphql::{Api, ApiSettings},
-    sandbox::Inbox,
+    sandbox::{Sandbox, SandboxApp, SandboxManifest},
     service::{Gateway, Limits, OAuthSettings, Parts},
     store::{self, DatabaseKind, DatabaseSettings, Db, StoreError},
     vault::Vault,
@@ -32,6 +32,8 @@ use crate::{
 
 /// How long a connection to a vendor may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The name of the OAuth app that the sandbox's connector uses: its slug.
+const SANDBOX: &str = "sandbox";
 /// How long the tokens live that `--dev` prints.
 const DEV_TOKEN_LIFETIME: Duration = Duration::from_hours(12);
 
@@ -74,6 +76,7 @@ pub struct App {
     pub address: SocketAddr,
     db: Db,
     gateway: Gateway,
+    sandbox: Option<Sandbox>,
     stop_web: CancellationToken,
     web: tokio::task::JoinHandle<()>,
     stop_workers: CancellationToken,
@@ -88,7 +91,7 @@ impl App {
     /// What stands in the way, in words for an operator.
     pub async fn start(config: Config, wiring: Wiring) -> Result<Self, StartError> {
         let Wiring { clock, entropy, workers: run_workers } = wiring;
-        let library = Arc::new(load_library(&config)?);
+        let library = load_library(&config)?;
         let egress = Egress::new(EgressSettings {
             allowed: config.allowed_destinations.clone(),
             connect_to: config.connect_to.clone(),
@@ -109,19 +112,28 @@ impl App {
 
         let bus = Bus::default();
         let public_url = config.public_url_at(address);
+        let sandbox = config.dev.then(|| Sandbox::new(&public_url, Arc::clone(&clock), &*entropy));
+        let library = match &sandbox {
+            Some(sandbox) => with_sandbox(library, sandbox, address, &config.base_path)?,
+            None => library,
+        };
+        let mut apps = config.oauth_apps;
+        if let Some(SandboxApp { id, secret }) = sandbox.as_ref().map(Sandbox::app) {
+            apps.entry(SANDBOX.to_owned()).or_insert(OAuthClient { id, secret });
+        }
         let vault = Vault::new(config.master_keys, Arc::clone(&entropy));
         check_master_keys(&db, &vault).await?;
         let gateway = Gateway::new(Parts {
             db: db.clone(),
             vault,
             egress,
-            library,
+            library: Arc::new(library),
             bus: bus.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             limits: Limits { max_payload: config.limits.max_payload },
             oauth: OAuthSettings {
-                apps: config.oauth_apps,
+                apps,
                 public_url: public_url.clone(),
                 return_origins: config.return_origins.clone(),
             },
@@ -151,7 +163,7 @@ impl App {
                 config.limits.address_rate,
                 config.limits.max_sockets,
             ),
-            sandbox: config.dev.then(|| Inbox::new(Arc::clone(&clock))),
+            sandbox: sandbox.clone(),
             shutdown: stop_web.clone(),
             tasks: tasks.clone(),
         };
@@ -176,13 +188,19 @@ impl App {
             workers.spawn(worker::watch(gateway.clone(), bus, clock, stop_workers.clone()));
         }
         workers.close();
-        Ok(Self { address, db, gateway, stop_web, web, stop_workers, workers, grace: config.shutdown_grace })
+        Ok(Self { address, db, gateway, sandbox, stop_web, web, stop_workers, workers, grace: config.shutdown_grace })
     }
 
     /// How many subscriptions follow a stream now.
     #[must_use]
     pub fn followers(&self) -> tokio::sync::watch::Receiver<usize> {
         self.gateway.followers()
+    }
+
+    /// The gateway as the sandbox knows it, in `--dev`.
+    #[must_use]
+    pub fn sandbox_app(&self) -> Option<SandboxApp> {
+        self.sandbox.as_ref().map(Sandbox::app)
     }
 
     /// Statements run so far, for tests that count them.
@@ -252,6 +270,22 @@ pub fn load_library(config: &Config) -> Result<Library, StartError> {
     Library::load(sources, options).map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         StartError::Setting(lines.join("\n"))
+    })
+}
+
+/// Adds the connector of the sandbox, which this very gateway answers at the address that it has bound.
+fn with_sandbox(
+    library: Library,
+    sandbox: &Sandbox,
+    bound: SocketAddr,
+    base_path: &str,
+) -> Result<Library, StartError> {
+    let called = format!("http://{bound}{base_path}");
+    let called = called.parse().map_err(|error| StartError::Failed(format!("{called}: {error}")))?;
+    let SandboxManifest { text, origins } = sandbox.manifest(&called);
+    library.with_own(&Source { file: "the sandbox's manifest".to_owned(), text }, &origins).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        StartError::Failed(lines.join("\n"))
     })
 }
 
@@ -339,8 +373,8 @@ fn dev_notes(address: SocketAddr, base_path: &str, tokens: &[(&str, String)]) ->
         format!("The playground, as Administrator:\n{page}\n\n")
     });
     format!(
-        "\nTokens for site 1, good for 12 hours:\n\n{tokens_told}{playground}A receiver to play with: \
-         http://{address}{base_path}/sandbox/inbox\n"
+        "\nTokens for site 1, good for 12 hours:\n\n{tokens_told}{playground}A vendor to play with: \
+         http://{address}{base_path}/sandbox\n"
     )
 }
 

@@ -79,8 +79,8 @@ pub struct ListenArguments {
 /// Everything that `serve` takes.
 #[derive(Args, Clone)]
 pub struct ServeArguments {
-    /// The newcomer's mode: keys are made once and kept beside the database, tokens are printed, a receiver
-    /// to play with stands at /sandbox/inbox, introspection is on and loopback may be called
+    /// The newcomer's mode: keys are made once and kept beside the database, tokens are printed, a vendor
+    /// to play with stands at /sandbox, introspection is on and loopback may be called
     #[arg(long)]
     pub dev: bool,
     /// Leave the database as it is; the start fails where it is not up to date

@@ -35,6 +35,21 @@ pub struct LoadOptions {
     pub allow_http: bool,
 }
 
+/// What one manifest may say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Allowed<'a> {
+    pub(super) allow_http: bool,
+    /// Origins of the gateway's own, which may be called though they are no domain, and by http though nothing else
+    /// is.
+    pub(super) origins: &'a [String],
+}
+
+impl From<LoadOptions> for Allowed<'_> {
+    fn from(options: LoadOptions) -> Self {
+        Self { allow_http: options.allow_http, origins: &[] }
+    }
+}
+
 /// All connectors of this process.
 #[derive(Debug, Default)]
 pub struct Library {
@@ -52,7 +67,7 @@ impl Library {
         let mut faults = Vec::new();
         let (shared, own): (Vec<Source>, Vec<Source>) = sources.into_iter().partition(Source::is_provider);
         for source in shared {
-            match manifest::read_provider(&source, options) {
+            match manifest::read_provider(&source, options.into()) {
                 Ok(provider) => {
                     providers.insert(provider.name.clone(), Some(provider));
                 }
@@ -65,7 +80,7 @@ impl Library {
             }
         }
         for source in own {
-            match manifest::read(&source, options, &providers) {
+            match manifest::read(&source, options.into(), &providers) {
                 Ok(connector) => {
                     by_slug.insert(connector.slug.clone(), Arc::new(connector));
                 }
@@ -75,9 +90,25 @@ impl Library {
         if !faults.is_empty() {
             return Err(faults);
         }
+        Ok(Self::of(by_slug))
+    }
+
+    /// Adds a connector of the gateway's own, whose calls go to `origins`, such as `http://127.0.0.1:8080`. One of
+    /// the same slug that is there already stays.
+    ///
+    /// # Errors
+    /// Every fault of the manifest.
+    pub fn with_own(self, source: &Source, origins: &[String]) -> Result<Self, Vec<Fault>> {
+        let own = manifest::read(source, Allowed { allow_http: false, origins }, &BTreeMap::new())?;
+        let mut by_slug = self.by_slug;
+        by_slug.entry(own.slug.clone()).or_insert_with(|| Arc::new(own));
+        Ok(Self::of(by_slug))
+    }
+
+    fn of(by_slug: BTreeMap<String, Arc<Connector>>) -> Self {
         let mut listed: Vec<Arc<Connector>> = by_slug.values().cloned().collect();
         listed.sort_by_cached_key(|connector| (fold(&connector.display_name), connector.slug.clone()));
-        Ok(Self { by_slug, listed })
+        Self { by_slug, listed }
     }
 
     /// What vendors will switch off within 90 days of this day, or have switched off already.
@@ -145,12 +176,35 @@ mod tests {
     }
 
     #[test]
+    fn only_a_connector_of_the_gateways_own_calls_it_by_http() {
+        let mut own = source("own", "Own");
+        own.text = own.text.replace("https://example.com/", "http://127.0.0.1:8080/account");
+        let origins = ["http://127.0.0.1:8080".to_owned()];
+        let library = Library::load([source("a", "A")], LoadOptions::default()).unwrap();
+        let library = library.with_own(&own, &origins).unwrap();
+        let listed: Vec<&str> = library.list().iter().map(|connector| connector.slug.as_str()).collect();
+        assert_eq!(listed, ["a", "own"]);
+        let library =
+            library.with_own(&Source { text: own.text.replace("\"Own\"", "\"New\""), ..own.clone() }, &origins);
+        assert_eq!(library.unwrap().get("own").unwrap().display_name, "Own");
+
+        assert!(Library::load([own.clone()], LoadOptions { allow_http: true }).is_err());
+        for other in
+            ["http://127.0.0.1:80801/", "http://127.0.0.1:808/", "http://127.0.0.1:8080.example.com/", "http://x/"]
+        {
+            let text = own.text.replace("http://127.0.0.1:8080/", other);
+            let other = Source { file: own.file.clone(), text };
+            assert!(Library::default().with_own(&other, &origins).is_err(), "{}", other.text);
+        }
+    }
+
+    #[test]
     fn the_shipped_manifests_are_named_after_their_slugs() {
         let sources = built_in();
         assert!(!sources.is_empty());
         for source in sources {
             if source.is_provider() {
-                let provider = manifest::read_provider(&source, LoadOptions::default()).unwrap();
+                let provider = manifest::read_provider(&source, Allowed::default()).unwrap();
                 assert_eq!(source.file, format!("connectors/providers/{}.toml", provider.name));
                 continue;
             }

@@ -219,6 +219,7 @@ pub(super) fn build_url(template: &UrlTemplate, names: &Placeholders<'_>) -> Res
             }
             format!("https://{}", *host)
         }
+        Base::Own(origin) => origin.clone(),
         Base::Field(name) => {
             let value = names.values.get(name).ok_or_else(|| BuildError::new(format!("`field.{name}` is missing")))?;
             let kind = names.flow.fields.iter().find(|field| field.name == *name).map_or(Address::Base, |f| f.address);

@@ -45,7 +45,7 @@ pub use self::{
 use crate::{
     domain::clock::{SharedClock, SharedEntropy},
     graphql::Api,
-    sandbox::Inbox,
+    sandbox::Sandbox,
     service::Gateway,
 };
 
@@ -59,8 +59,8 @@ pub struct WebState {
     pub entropy: SharedEntropy,
     pub settings: WebSettings,
     pub throttle: Throttle,
-    /// The receiver to play with; in `--dev` only.
-    pub sandbox: Option<Inbox>,
+    /// The vendor to play with; in `--dev` only.
+    pub sandbox: Option<Sandbox>,
     /// Cancelled when the process is to stop: sockets are then closed with 1001.
     pub shutdown: CancellationToken,
     /// Connections and sockets, so that the stop can wait for them. The same as in [`Stop`].
@@ -104,8 +104,10 @@ pub fn router(state: WebState) -> Router {
         .route("/playground", get(playground::redirect))
         .route("/playground/", get(playground::index))
         .route("/playground/{*path}", get(playground::asset));
-    if let Some(inbox) = sandbox {
-        routes = routes.nest("/sandbox", crate::sandbox::router(inbox));
+    let mut beside = Router::new();
+    if let Some(sandbox) = sandbox {
+        routes = routes.nest("/sandbox", crate::sandbox::router(sandbox.clone()));
+        beside = crate::sandbox::metadata_router(sandbox);
     }
     let health = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
     let routes = if base_path.is_empty() {
@@ -118,6 +120,7 @@ pub fn router(state: WebState) -> Router {
             .merge(health)
     };
     routes
+        .merge(beside)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(

@@ -15,6 +15,7 @@ use integrations_gateway::{
     },
     egress::{AllowedDestination, ConnectTo},
     graphql::{DocumentLimits, Introspection},
+    sandbox::SandboxApp,
     store::{self, Db},
     vault::MasterKeys,
     web::{Holder, TokenSettings, mint},
@@ -90,6 +91,7 @@ struct Setup {
     seed: u64,
     introspection: Introspection,
     limits: Limits,
+    dev: bool,
 }
 
 /// Bounds as they are by default, but as often as the test likes.
@@ -157,6 +159,7 @@ impl TestApp {
             seed: 1,
             introspection: Introspection::On,
             limits: limits(),
+            dev: true,
         };
         Self::boot(setup, ManualClock::new(), true).await
     }
@@ -166,7 +169,7 @@ impl TestApp {
         let wiring = Wiring { clock: clock.clone(), entropy, workers };
         let app = App::start(config(&setup), wiring).await.unwrap_or_else(|error| panic!("no start: {error}"));
         let address = app.address;
-        let (client, no_redirects) = (http::client(), http::client_without_redirects());
+        let (client, no_redirects) = (http::client(), http::client_that_stays());
         Self { url: format!("http://{address}"), client, no_redirects, clock, address, app, setup }
     }
 
@@ -189,6 +192,12 @@ impl TestApp {
     /// As [`Self::restart`], with another answer to those who ask for the schema.
     pub async fn restart_showing(mut self, introspection: Introspection) -> Self {
         self.setup.introspection = introspection;
+        self.again(true).await
+    }
+
+    /// As [`Self::restart`], but not for newcomers.
+    pub async fn restart_as_in_production(mut self) -> Self {
+        self.setup.dev = false;
         self.again(true).await
     }
 
@@ -273,6 +282,11 @@ impl TestApp {
         rows::count(&self.setup.database_url, table).await
     }
 
+    /// The gateway as the sandbox knows it.
+    pub fn sandbox_app(&self) -> SandboxApp {
+        self.app.sandbox_app().expect("a sandbox")
+    }
+
     /// Statements that the gateway has run.
     pub fn query_count(&self) -> u64 {
         self.app.query_count()
@@ -352,7 +366,7 @@ fn config(setup: &Setup) -> Config {
         limits: setup.limits,
         trusted_proxies: Vec::new(),
         shutdown_grace: Duration::from_secs(20),
-        dev: true,
+        dev: setup.dev,
         migrate: true,
     }
 }

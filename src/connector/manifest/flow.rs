@@ -6,7 +6,7 @@ use super::{
         fault::Faults,
         fields::address,
         hosts::Hosts,
-        library::LoadOptions,
+        library::Allowed,
         model::{Address, Credential, Field, FieldKind, Flow, Omitted, RefreshKind, Scope},
         reader::{Table, Text, text, wrong_type},
     },
@@ -36,7 +36,7 @@ const KINDS: [(&str, FieldKind); 4] = [
 /// What flows depend on.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'a> {
-    pub(super) options: LoadOptions,
+    pub(super) allowed: Allowed<'a>,
     pub(super) hosts: &'a Hosts,
     pub(super) scopes: &'a [Scope],
     pub(super) provider: Option<&'a Provider>,
@@ -47,7 +47,7 @@ pub(super) struct Shared<'a> {
 }
 
 /// A flow that asks for nothing.
-pub(super) fn empty(flow: AuthFlow, options: LoadOptions) -> Flow {
+pub(super) fn empty(flow: AuthFlow, allowed: Allowed<'_>) -> Flow {
     Flow {
         flow,
         fields: Vec::new(),
@@ -64,7 +64,8 @@ pub(super) fn empty(flow: AuthFlow, options: LoadOptions) -> Flow {
         credentials: Vec::new(),
         destination: None,
         bound_addresses: Vec::new(),
-        allow_http: options.allow_http,
+        allow_http: allowed.allow_http,
+        origins: allowed.origins.to_vec(),
         hosts: Hosts::default(),
     }
 }
@@ -109,7 +110,7 @@ fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, shared: Shared<'_>, 
         instructions,
         one_of,
         hosts: shared.hosts.clone(),
-        ..empty(kind.unwrap_or(AuthFlow::ApiKey), shared.options)
+        ..empty(kind.unwrap_or(AuthFlow::ApiKey), shared.allowed)
     };
     let mut oauth = oauth_table(table, faults, kind, shared);
     if let Some(table) = &mut oauth {
@@ -262,11 +263,11 @@ fn check_default(faults: &mut Faults<'_>, field: &Field, default: Option<&Text>,
     if field.secret {
         faults.add(&default.span, "a secret has no default");
     }
-    if let Err(problem) = field.accept(&default.value, shared.options.allow_http, shared.hosts) {
+    if let Err(problem) = field.accept(&default.value, shared.allowed.allow_http, shared.hosts) {
         faults.add(&default.span, format!("`default` {problem}"));
     }
     if field.kind == FieldKind::Url
-        && address(&default.value, field.address, shared.options.allow_http).is_ok_and(|normal| normal != default.value)
+        && address(&default.value, field.address, shared.allowed.allow_http).is_ok_and(|normal| normal != default.value)
     {
         faults.add(&default.span, "`default` is not in its normal form, such as https://example.com");
     }

@@ -23,7 +23,7 @@ use self::{call::BaseUrl, names::Names};
 use super::{
     fault::{Fault, Faults, suggestion},
     hosts::Hosts,
-    library::{LoadOptions, Source},
+    library::{Allowed, Source},
     model::{Base, Call, Connector, Credential, Flow, HintPlace, HintUnit, RetryHint, Step},
     reader::{Table, Text},
     shape::{MANIFEST, Shape},
@@ -39,10 +39,10 @@ const VERSION: i64 = 1;
 /// Everything that is wrong with it, in the order of the text.
 pub(super) fn read(
     source: &Source,
-    options: LoadOptions,
+    allowed: Allowed<'_>,
     providers: &BTreeMap<String, Option<Provider>>,
 ) -> Result<Connector, Vec<Fault>> {
-    parse(source, &MANIFEST, |root, faults| connector(root, faults, options, providers))
+    parse(source, &MANIFEST, |root, faults| connector(root, faults, allowed, providers))
 }
 
 /// Parses a file and hands its tables to `read`; what it notes, and what it never asked for, are faults.
@@ -68,7 +68,7 @@ fn parse<T>(
 fn connector(
     root: &mut Table<'_, '_>,
     faults: &mut Faults<'_>,
-    options: LoadOptions,
+    allowed: Allowed<'_>,
     providers: &BTreeMap<String, Option<Provider>>,
 ) -> Option<Connector> {
     version(root, faults);
@@ -101,7 +101,7 @@ fn connector(
     }
 
     let app = slug.as_deref().unwrap_or_default();
-    let shared = flow::Shared { options, hosts: &hosts, scopes: &scopes, provider, broken, app };
+    let shared = flow::Shared { allowed, hosts: &hosts, scopes: &scopes, provider, broken, app };
     let (flows, steps) = flow::read_all(root, faults, shared);
     if let Some(name) = named.filter(|_| !flows.iter().any(|flow| flow.flow == AuthFlow::Oauth)) {
         faults.add(&name.span, "`provider` is for connectors with a flow oauth, and there is none");

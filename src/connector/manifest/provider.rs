@@ -4,7 +4,7 @@ use super::{
     super::{
         fault::{Fault, Faults},
         hosts::Hosts,
-        library::{LoadOptions, Source},
+        library::{Allowed, Source},
         model::{Capture, Flow, OAuth, RetryHint, Rule, Scope, Sunset},
         reader::Table,
         shape::PROVIDER,
@@ -34,11 +34,11 @@ pub(in crate::connector) struct Provider {
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the text.
-pub(in crate::connector) fn read(source: &Source, options: LoadOptions) -> Result<Provider, Vec<Fault>> {
-    parse(source, &PROVIDER, |root, faults| provider(root, faults, options))
+pub(in crate::connector) fn read(source: &Source, allowed: Allowed<'_>) -> Result<Provider, Vec<Fault>> {
+    parse(source, &PROVIDER, |root, faults| provider(root, faults, allowed))
 }
 
-fn provider(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOptions) -> Option<Provider> {
+fn provider(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, allowed: Allowed<'_>) -> Option<Provider> {
     version(root, faults);
     let name = identifier(root, faults, "name");
     let hosts = hosts(root, faults);
@@ -46,7 +46,7 @@ fn provider(root: &mut Table<'_, '_>, faults: &mut Faults<'_>, options: LoadOpti
     let (error_code, error_message) = error_pointers(root, faults);
     let retry_hints = retry_hints(root, faults);
     // A provider knows no fields: what differs between operators is a connector's.
-    let mut bare = Flow { proof: TestProof::Syntax, hosts: hosts.clone(), ..flow::empty(AuthFlow::Oauth, options) };
+    let mut bare = Flow { proof: TestProof::Syntax, hosts: hosts.clone(), ..flow::empty(AuthFlow::Oauth, allowed) };
     let rules = rule::read_all(
         root,
         faults,

@@ -73,7 +73,15 @@ fn parse(faults: &mut Faults<'_>, text: &Text, address: &str, names: &Names<'_>)
 }
 
 fn split(template: Template, names: &Names<'_>) -> Result<UrlTemplate, String> {
-    let mut parts = template.parts.into_iter();
+    let mut parts = template.parts.into_iter().peekable();
+    if let Some(Part::Literal(start)) = parts.peek_mut()
+        && let Some(origin) = own_origin(start, names)
+    {
+        start.drain(..origin.len());
+        let path = Template { parts: parts.collect() };
+        check_path(&path)?;
+        return Ok(UrlTemplate { base: Base::Own(origin.to_owned()), path });
+    }
     match parts.next() {
         Some(Part::Value(Name::Field(name))) => {
             let path = Template { parts: parts.collect() };
@@ -96,6 +104,12 @@ fn split(template: Template, names: &Names<'_>) -> Result<UrlTemplate, String> {
             Err("an address begins with `https://`, with a path after `base_url`, or with an address field".to_owned())
         }
     }
+}
+
+/// The origin of the gateway's own with which this address begins. A path follows it.
+fn own_origin<'n>(start: &str, names: &Names<'n>) -> Option<&'n str> {
+    let mut origins = names.flows.iter().flat_map(|flow| &flow.origins);
+    origins.find(|origin| start.strip_prefix(*origin).is_some_and(|rest| rest.starts_with('/'))).map(String::as_str)
 }
 
 /// The parts before the first `/`, and those from it on.

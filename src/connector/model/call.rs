@@ -32,6 +32,8 @@ pub(in crate::connector) enum Base {
     Listed(Name),
     /// An address field.
     Field(String),
+    /// An origin of the gateway's own, scheme included.
+    Own(String),
 }
 
 /// A value that may be left out where it is absent.

@@ -41,6 +41,8 @@ pub struct Flow {
     /// Address fields to whose host the flow's secrets are sent.
     pub(in crate::connector) bound_addresses: Vec<String>,
     pub(in crate::connector) allow_http: bool,
+    /// The gateway's own, which a literal address may name.
+    pub(in crate::connector) origins: Vec<String>,
     pub(in crate::connector) hosts: Hosts,
 }
 
