@@ -1,0 +1,143 @@
+//! An OAuth flow beside the calls that carry its token: consent, callback, token endpoint, revocation.
+
+use integrations_gateway::{
+    connector::{Consent, Grant, OAuthCall, OAuthClient, Pkce, RefreshKind, Revoked, TokenRefusal, TokenRefused},
+    domain::secret::Secret,
+};
+use serde_json::{Value, json};
+
+use super::{
+    document::OAuthDocument,
+    walk::{Walk, Walked, all, assert_facts, same, same_json, same_request},
+};
+
+impl Walk<'_> {
+    pub(super) fn oauth(&self, document: &OAuthDocument) -> Walked {
+        let place = self.place;
+        same_json(place, &self.oauth_says()?, &document.says)?;
+        let client =
+            OAuthClient { id: document.client.id.clone(), secret: Secret::new(document.client.secret.clone()) };
+        self.with_context(|context| {
+            let failed = |error: &dyn std::fmt::Display| format!("{place}: {error}");
+            let call = OAuthCall::new(self.connector, context.values, &client).map_err(|error| failed(&error))?;
+            let requested = document.consent.as_ref().map(|consent| consent.scopes.clone()).unwrap_or_default();
+            if let Some(consent) = &document.consent {
+                let url = call
+                    .authorize_url(&Consent {
+                        redirect_uri: &consent.redirect_uri,
+                        state: &consent.state,
+                        scopes: &consent.scopes,
+                        code_challenge: consent.code_challenge.as_deref(),
+                    })
+                    .map_err(|error| failed(&error))?;
+                same(place, &url.as_str(), &consent.url.as_str())?;
+            }
+            let mut captured = Vec::new();
+            if let Some(callback) = &document.callback {
+                let pairs = |map: &std::collections::BTreeMap<String, String>| -> Vec<(String, String)> {
+                    map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+                };
+                captured = call.read_callback(&pairs(&callback.query)).map_err(|error| failed(&error))?;
+                captured.sort();
+                same(place, &captured, &pairs(&callback.captured))?;
+            }
+            if let (Some(code), Some(consent)) = (&document.code, &document.consent) {
+                let verifier = code.verifier.clone().map(Secret::new);
+                let request = call
+                    .exchange(&Secret::new(code.code.clone()), verifier.as_ref(), &consent.redirect_uri, &captured)
+                    .map_err(|error| failed(&error))?;
+                same_request(place, &request, &code.request)?;
+            }
+            if let Some(expected) = &document.mint {
+                same_request(place, &call.mint(&requested).map_err(|error| failed(&error))?, expected)?;
+            }
+            let grant = context.grant;
+            if let Some(expected) = &document.refresh {
+                let grant = grant.ok_or_else(|| format!("{place}: no grant to refresh"))?;
+                same_request(place, &call.refresh(grant).map_err(|error| failed(&error))?, expected)?;
+            }
+            assert!(!document.tokens.is_empty(), "{place}: no answer of the token endpoint");
+            all(document.tokens.iter().map(|token| {
+                let place = format!("{place}: {}", token.name);
+                assert_facts(&place, &token.facts);
+                let renewed = grant.filter(|_| token.renews);
+                let answer = token.answer.to_result();
+                let read = call.read_token(answer.as_ref(), &requested, &captured, renewed, self.exchange.now);
+                same_json(&place, &found(read), &token.found)
+            }))?;
+            match (&document.revoke, grant.map(|grant| call.revoke(grant)).transpose()) {
+                (_, Err(error)) => Err(failed(&error)),
+                (None, Ok(None | Some(None))) => Ok(()),
+                (Some(expected), Ok(Some(Some(request)))) => {
+                    same_request(place, &request, &expected.request)?;
+                    assert!(!expected.answers.is_empty(), "{place}: no answer to the revocation");
+                    all(expected.answers.iter().map(|answer| {
+                        let place = format!("{place}: {}", answer.name);
+                        assert_facts(&place, &answer.facts);
+                        let revoked = call.read_revocation(answer.answer.to_result().as_ref());
+                        same_json(&place, &ended(&revoked), &answer.found)
+                    }))
+                }
+                (expected, _) => Err(format!("{place}: a revocation is expected: {}", expected.is_some())),
+            }
+        })
+    }
+
+    fn oauth_says(&self) -> Walked<Value> {
+        let oauth = self.connector.flow(self.flow()).and_then(|flow| flow.oauth.as_ref());
+        let oauth = oauth.ok_or_else(|| format!("{}: no OAuth flow", self.place))?;
+        Ok(json!({
+            "app": oauth.app,
+            "pkce": match oauth.pkce {
+                Pkce::None => "none",
+                Pkce::Supported => "supported",
+                Pkce::Required => "required",
+            },
+            "refresh": match oauth.refresh {
+                RefreshKind::None => json!("none"),
+                RefreshKind::Same => json!("same"),
+                RefreshKind::Rotating { grace } => json!({"rotating": {"grace": grace}}),
+                RefreshKind::Mint => json!("mint"),
+            },
+            "renew_after": oauth.renew_after,
+            "refresh_limit": oauth.refresh_limit.map(|limit| json!([limit.calls, limit.seconds])),
+            "shared_grant": oauth.shared_grant,
+        }))
+    }
+}
+
+/// What came of a revocation, as exchanges say it.
+pub(super) fn ended(revoked: &Revoked) -> Value {
+    match revoked {
+        Revoked::Done => json!("done"),
+        Revoked::AlreadyGone => json!("already_gone"),
+        Revoked::Failed { again, detail } => json!({"again": again, "detail": detail}),
+    }
+}
+
+/// What the token endpoint's answer means, as exchanges say it.
+pub(super) fn found(read: Result<Grant, TokenRefused>) -> Value {
+    match read {
+        Ok(grant) => json!({
+            "access": grant.access.expose(),
+            "refresh": grant.refresh.as_ref().map(|token| token.expose().to_owned()),
+            "scopes": grant.scopes,
+            "expires_at": grant.expires_at,
+            "captured": grant.captured.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        }),
+        Err(refused) => json!({
+            "refused": match refused.refusal {
+                TokenRefusal::Expired => "expired",
+                TokenRefusal::Revoked => "revoked",
+                TokenRefusal::Misconfigured => "misconfigured",
+                TokenRefusal::Passing { .. } => "passing",
+            },
+            "after_seconds": match refused.refusal {
+                TokenRefusal::Passing { after } => after.map(|after| after.as_secs()),
+                _ => None,
+            },
+            "detail": refused.detail,
+            "vendor_error_code": refused.vendor_error_code,
+        }),
+    }
+}
