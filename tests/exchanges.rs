@@ -1,5 +1,5 @@
-//! What goes to each vendor and what its answers mean, walked without a network: each file under
-//! `tests/vendors/<slug>/` holds one call as it must go out, answers to it, and what must be concluded.
+//! What goes to each vendor and what its answers mean: each file under `tests/vendors/<slug>/` holds one call as it
+//! must go out, answers to it, and what must be concluded. They are walked without a network, and over TLS.
 //!
 //! Each answer names the vendor fact that it rests on: file and line of the fact sheets that the manifests
 //! were written from.
@@ -7,7 +7,10 @@
 mod changed;
 mod document;
 mod files;
+mod live;
 mod oauth;
+mod transport;
+mod vendor;
 mod walk;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -15,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use integrations_gateway::connector::{Connector, Library, LoadOptions};
 use serde_json::Value;
 
-use self::walk::Walk;
+use self::{transport::Recorded, walk::Walk};
 
 fn library() -> Library {
     Library::load(files::manifests(), LoadOptions::default()).unwrap_or_else(|faults| {
@@ -37,7 +40,7 @@ fn differences(connector: &Arc<Connector>) -> Vec<String> {
     let mut found = Vec::new();
     let (mut tested, mut delivered, mut granted) = (Vec::new(), Vec::new(), false);
     for (place, exchange) in files::exchanges(&connector.slug) {
-        let walk = Walk { connector, place: &place, exchange: &exchange };
+        let walk = Walk { connector, place: &place, exchange: &exchange, transport: &Recorded };
         found.extend(walk.walk().err());
         match &exchange.event {
             Some(event) => delivered.extend(connector.operation(&event.event_type).map(|known| &known.event_type)),

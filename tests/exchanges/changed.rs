@@ -9,7 +9,7 @@ use std::{
 use integrations_gateway::connector::{Library, LoadOptions, Source};
 use toml::Value;
 
-use super::{document::Exchange, files, walk::Walk};
+use super::{document::Exchange, files, transport::Recorded, walk::Walk};
 
 /// What is said to people, and what other tests hold: the slug is the file's name, and payloads have one shape in all
 /// connectors. No exchange can differ by it.
@@ -96,7 +96,9 @@ fn is_noticed(changed: Source, others: &[Source], exchanges: &[(String, &Exchang
     let Ok(library) = Library::load(all, LoadOptions::default()) else { return true };
     exchanges.iter().any(|(slug, exchanges)| {
         library.get(slug).is_none_or(|connector| {
-            exchanges.iter().any(|(place, exchange)| Walk { connector, place, exchange }.walk().is_err())
+            exchanges
+                .iter()
+                .any(|(place, exchange)| Walk { connector, place, exchange, transport: &Recorded }.walk().is_err())
         })
     })
 }

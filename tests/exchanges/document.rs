@@ -42,6 +42,18 @@ pub struct Exchange {
     pub answers: Vec<Read>,
 }
 
+impl Exchange {
+    /// All calls that it speaks of.
+    pub fn calls(&self) -> impl Iterator<Item = &Request> {
+        let oauth = self.oauth.iter().flat_map(|oauth| {
+            let code = oauth.code.iter().map(|code| &code.request);
+            let revoke = oauth.revoke.iter().map(|revoke| &revoke.request);
+            code.chain(&oauth.mint).chain(&oauth.refresh).chain(revoke)
+        });
+        self.requests.iter().chain(&self.request).chain(oauth)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantDocument {
@@ -205,7 +217,7 @@ pub struct Read {
     pub verdict: Value,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone)]
 #[serde(untagged)]
 pub enum Reply {
     None { no_answer: String, detail: String },

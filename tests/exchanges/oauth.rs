@@ -41,27 +41,35 @@ impl Walk<'_> {
                 captured.sort();
                 same(place, &captured, &pairs(&callback.captured))?;
             }
+            let mut first = None;
             if let (Some(code), Some(consent)) = (&document.code, &document.consent) {
                 let verifier = code.verifier.clone().map(Secret::new);
                 let request = call
                     .exchange(&Secret::new(code.code.clone()), verifier.as_ref(), &consent.redirect_uri, &captured)
                     .map_err(|error| failed(&error))?;
                 same_request(place, &request, &code.request)?;
+                first = Some(request);
             }
             if let Some(expected) = &document.mint {
-                same_request(place, &call.mint(&requested).map_err(|error| failed(&error))?, expected)?;
+                let request = call.mint(&requested).map_err(|error| failed(&error))?;
+                same_request(place, &request, expected)?;
+                first = Some(request);
             }
-            let grant = context.grant;
+            let (grant, mut refresh) = (context.grant, None);
             if let Some(expected) = &document.refresh {
                 let grant = grant.ok_or_else(|| format!("{place}: no grant to refresh"))?;
-                same_request(place, &call.refresh(grant).map_err(|error| failed(&error))?, expected)?;
+                let request = call.refresh(grant).map_err(|error| failed(&error))?;
+                same_request(place, &request, expected)?;
+                refresh = Some(request);
             }
             assert!(!document.tokens.is_empty(), "{place}: no answer of the token endpoint");
             all(document.tokens.iter().map(|token| {
                 let place = format!("{place}: {}", token.name);
                 assert_facts(&place, &token.facts);
                 let renewed = grant.filter(|_| token.renews);
-                let answer = token.answer.to_result();
+                let request = if token.renews { &refresh } else { &first };
+                let request = request.as_ref().ok_or_else(|| format!("{place}: no request that it answers"))?;
+                let answer = self.transport.send(&place, request, &token.answer)?;
                 let read = call.read_token(answer.as_ref(), &requested, &captured, renewed, self.exchange.now);
                 same_json(&place, &found(read), &token.found)
             }))?;
@@ -74,7 +82,8 @@ impl Walk<'_> {
                     all(expected.answers.iter().map(|answer| {
                         let place = format!("{place}: {}", answer.name);
                         assert_facts(&place, &answer.facts);
-                        let revoked = call.read_revocation(answer.answer.to_result().as_ref());
+                        let answered = self.transport.send(&place, &request, &answer.answer)?;
+                        let revoked = call.read_revocation(answered.as_ref());
                         same_json(&place, &ended(&revoked), &answer.found)
                     }))
                 }

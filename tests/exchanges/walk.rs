@@ -12,7 +12,10 @@ use integrations_gateway::{
 };
 use serde_json::{Value, json};
 
-use super::document::{Case, EventDocument, Exchange, GrantDocument, Read, Request, Says};
+use super::{
+    document::{Case, EventDocument, Exchange, GrantDocument, Read, Request, Says},
+    transport::Transport,
+};
 
 pub(super) type Walked<T = ()> = Result<T, String>;
 
@@ -21,6 +24,7 @@ pub struct Walk<'a> {
     pub connector: &'a Arc<Connector>,
     pub place: &'a str,
     pub exchange: &'a Exchange,
+    pub transport: &'a dyn Transport,
 }
 
 pub(super) fn same<T: PartialEq + Debug>(place: &str, found: &T, expected: &T) -> Walked {
@@ -98,11 +102,12 @@ impl Walk<'_> {
         let found = self.with_context(|context| {
             let mut run = TestRun::new(self.connector, self.flow());
             for (reply, expected) in case.answers.iter().zip(&self.exchange.requests) {
-                match run.next(context).map_err(|error| format!("{place}: {error}"))? {
-                    TestStep::Send(request) => same_request(&place, &request, expected)?,
+                let request = match run.next(context).map_err(|error| format!("{place}: {error}"))? {
+                    TestStep::Send(request) => request,
                     TestStep::Done(found) => return Err(format!("{place}: ended early: {found:?}")),
-                }
-                run.answer(reply.to_result().as_ref(), context);
+                };
+                same_request(&place, &request, expected)?;
+                run.answer(self.transport.send(&place, &request, reply)?.as_ref(), context);
             }
             match run.next(context) {
                 Ok(TestStep::Done(found)) => Ok(found),
@@ -125,7 +130,7 @@ impl Walk<'_> {
             module: &document.module,
         };
         let expected = self.exchange.request.as_ref().expect("the request of the delivery");
-        self.with_context(|context| {
+        let request = self.with_context(|context| {
             let request = build_delivery(self.connector, self.flow(), operation, &event, context)
                 .map_err(|error| format!("{}: {error}", self.place))?;
             same_request(self.place, &request, expected)?;
@@ -143,17 +148,18 @@ impl Walk<'_> {
                 Some(grant) if masked.contains(grant.access.expose()) => {
                     Err(format!("{}: the access token shows", self.place))
                 }
-                _ => Ok(()),
+                _ => Ok(request),
             }
         })?;
         assert!(!self.exchange.answers.is_empty(), "{}: no answer", self.place);
-        all(self.exchange.answers.iter().map(|read| self.read(operation, read)))
+        all(self.exchange.answers.iter().map(|read| self.read(operation, &request, read)))
     }
 
-    fn read(&self, operation: &Operation, read: &Read) -> Walked {
+    fn read(&self, operation: &Operation, request: &OutboundRequest, read: &Read) -> Walked {
         let place = format!("{}: {}", self.place, read.name);
         assert_facts(&place, &read.facts);
-        let reading = read_delivery(self.connector, operation, read.answer.to_result().as_ref(), self.exchange.now);
+        let answer = self.transport.send(&place, request, &read.answer)?;
+        let reading = read_delivery(self.connector, operation, answer.as_ref(), self.exchange.now);
         same_json(&place, &concluded(&reading.verdict), &read.verdict)
     }
 }

@@ -29,11 +29,11 @@ pub struct Flow {
     pub proof: TestProof,
     /// For a signed flow: how to register the secret with the vendor.
     pub instructions: Option<String>,
-    /// Groups of fields of which exactly one must be given.
     /// How the vendor grants access, in an OAuth flow.
     pub oauth: Option<OAuth>,
     /// What the vendor gives with a grant.
     pub(in crate::connector) captures: Vec<Capture>,
+    /// Groups of fields of which exactly one must be given.
     pub(in crate::connector) one_of: Vec<Vec<String>>,
     pub(in crate::connector) derived: Vec<Derived>,
     pub(in crate::connector) credentials: Vec<(String, Credential)>,
