@@ -48,7 +48,8 @@ impl Exchange {
         let oauth = self.oauth.iter().flat_map(|oauth| {
             let code = oauth.code.iter().map(|code| &code.request);
             let revoke = oauth.revoke.iter().map(|revoke| &revoke.request);
-            code.chain(&oauth.mint).chain(&oauth.refresh).chain(revoke)
+            let mint = oauth.mint.iter().map(|mint| &mint.request);
+            code.chain(mint).chain(&oauth.refresh).chain(revoke)
         });
         self.requests.iter().chain(&self.request).chain(oauth)
     }
@@ -89,7 +90,7 @@ pub struct OAuthDocument {
     pub callback: Option<CallbackDocument>,
     pub code: Option<CodeDocument>,
     /// Of a flow that needs no operator's consent.
-    pub mint: Option<Request>,
+    pub mint: Option<MintDocument>,
     /// Of the token endpoint.
     pub tokens: Vec<TokenDocument>,
     pub refresh: Option<Request>,
@@ -128,6 +129,15 @@ pub struct CallbackDocument {
 pub struct CodeDocument {
     pub code: String,
     pub verifier: Option<String>,
+    pub request: Request,
+}
+
+/// A token that the client asks for in its own name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MintDocument {
+    #[serde(default)]
+    pub scopes: Vec<String>,
     pub request: Request,
 }
 

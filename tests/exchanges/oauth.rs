@@ -1,7 +1,7 @@
 //! An OAuth flow beside the calls that carry its token: consent, callback, token endpoint, revocation.
 
 use integrations_gateway::{
-    connector::{Consent, Grant, OAuthCall, OAuthClient, Pkce, RefreshKind, Revoked, TokenRefusal, TokenRefused},
+    connector::{Consent, Grant, OAuthCall, OAuthClient, Pkce, RefreshKind, Revoked, TokenRefusal, TokenRefused, Values},
     domain::secret::Secret,
 };
 use serde_json::{Value, json};
@@ -19,8 +19,11 @@ impl Walk<'_> {
             OAuthClient { id: document.client.id.clone(), secret: Secret::new(document.client.secret.clone()) };
         self.with_context(|context| {
             let failed = |error: &dyn std::fmt::Display| format!("{place}: {error}");
+            self.entered_client(context.values, &client)?;
             let call = OAuthCall::new(self.connector, context.values, &client).map_err(|error| failed(&error))?;
-            let requested = document.consent.as_ref().map(|consent| consent.scopes.clone()).unwrap_or_default();
+            let consented = document.consent.as_ref().map(|consent| &consent.scopes);
+            let minted = document.mint.as_ref().map(|mint| &mint.scopes);
+            let requested = consented.or(minted).cloned().unwrap_or_default();
             if let Some(consent) = &document.consent {
                 let url = call
                     .authorize_url(&Consent {
@@ -50,9 +53,9 @@ impl Walk<'_> {
                 same_request(place, &request, &code.request)?;
                 first = Some(request);
             }
-            if let Some(expected) = &document.mint {
-                let request = call.mint(&requested).map_err(|error| failed(&error))?;
-                same_request(place, &request, expected)?;
+            if let Some(mint) = &document.mint {
+                let request = call.mint(&mint.scopes).map_err(|error| failed(&error))?;
+                same_request(place, &request, &mint.request)?;
                 first = Some(request);
             }
             let (grant, mut refresh) = (context.grant, None);
@@ -90,6 +93,15 @@ impl Walk<'_> {
                 (expected, _) => Err(format!("{place}: a revocation is expected: {}", expected.is_some())),
             }
         })
+    }
+
+    /// Where the operator enters the client among the fields, it is the one that the exchange names.
+    fn entered_client(&self, values: &Values, named: &OAuthClient) -> Walked {
+        let flow = self.connector.flow(self.flow()).ok_or_else(|| format!("{}: no such flow", self.place))?;
+        let Some(oauth) = flow.oauth.as_ref().filter(|oauth| oauth.app.is_none()) else { return Ok(()) };
+        let entered = oauth.entered_client(flow, values);
+        let shown = |client: &OAuthClient| (client.id.clone(), client.secret.expose().to_owned());
+        same(self.place, &entered.as_ref().map(shown), &Some(shown(named)))
     }
 
     fn oauth_says(&self) -> Walked<Value> {
