@@ -92,6 +92,7 @@ pub fn build_delivery(
 #[must_use]
 pub fn read_delivery(
     connector: &Arc<Connector>,
+    flow: AuthFlow,
     operation: &Operation,
     answer: Result<&Answer, &NoAnswer>,
     now: DateTime<Utc>,
@@ -99,7 +100,7 @@ pub fn read_delivery(
     match answer {
         Ok(answer) => {
             let read = Read::new(answer);
-            let verdict = verdict(connector, operation, &read, now);
+            let verdict = verdict(connector, flow, operation, &read, now);
             Reading { verdict, vendor_message: read.beginning(MESSAGE_MAX) }
         }
         Err(none) => {
@@ -115,8 +116,14 @@ pub fn read_delivery(
     }
 }
 
-fn verdict(connector: &Connector, operation: &Operation, read: &Read<'_>, now: DateTime<Utc>) -> Verdict {
-    let rule = read.rule(operation.rules.iter().chain(&connector.rules));
+fn verdict(
+    connector: &Connector,
+    flow: AuthFlow,
+    operation: &Operation,
+    read: &Read<'_>,
+    now: DateTime<Utc>,
+) -> Verdict {
+    let rule = read.rule(operation.rules.iter().chain(&connector.rules).filter(|rule| rule.is_for(flow)));
     let class = match rule.map(|rule| &rule.then) {
         Some(Then::Class(class)) => *class,
         // Only a test has steps; the manifest's checks keep this rule out of an operation.

@@ -191,7 +191,7 @@ impl Gateway {
         let timeout = Duration::from_millis(u64::from(settings.delivery_timeout_ms));
         let answer = self.egress.send(request, Limits { timeout, max_body: MAX_BODY }).await;
         let Reading { verdict, vendor_message } =
-            connector::read_delivery(connector, operation, answer.as_ref(), self.now());
+            connector::read_delivery(connector, connection.auth_flow, operation, answer.as_ref(), self.now());
         Ok(Brought {
             verdict,
             vendor_response_code: answer.as_ref().ok().map(|answer| answer.status),

@@ -1,7 +1,9 @@
 //! An OAuth flow beside the calls that carry its token: consent, callback, token endpoint, revocation.
 
 use integrations_gateway::{
-    connector::{Consent, Grant, OAuthCall, OAuthClient, Pkce, RefreshKind, Revoked, TokenRefusal, TokenRefused, Values},
+    connector::{
+        Consent, Grant, OAuthCall, OAuthClient, Pkce, RefreshKind, Revoked, TokenRefusal, TokenRefused, Values,
+    },
     domain::secret::Secret,
 };
 use serde_json::{Value, json};

@@ -159,7 +159,7 @@ impl Walk<'_> {
         let place = format!("{}: {}", self.place, read.name);
         assert_facts(&place, &read.facts);
         let answer = self.transport.send(&place, request, &read.answer)?;
-        let reading = read_delivery(self.connector, operation, answer.as_ref(), self.exchange.now);
+        let reading = read_delivery(self.connector, self.flow(), operation, answer.as_ref(), self.exchange.now);
         same_json(&place, &concluded(&reading.verdict), &read.verdict)
     }
 }

@@ -110,6 +110,8 @@ shapes! {
 
     /// What an answer means.
     RULE {
+        /// the flows for whose connections it is; all unless given
+        flows: Optional Words(FLOWS),
         /// condition: the status, a number, a text such as `"5xx"`, or any of a list
         status: Optional Statuses,
         /// condition: from pointers to what must be there
