@@ -83,7 +83,7 @@ async fn answer(State(told): State<Told>) -> Response<Body> {
             let packed = stream::repeat_with({
                 let mut packer = GzEncoder::new(Vec::new(), Compression::best());
                 move || {
-                    packer.write_all(&[b'x'; 1_000_000]).expect("packed");
+                    packer.write_all(&vec![b'x'; 1_000_000]).expect("packed");
                     packer.flush().expect("packed");
                     Ok::<_, Infallible>(Bytes::from(std::mem::take(packer.get_mut())))
                 }

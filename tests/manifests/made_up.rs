@@ -1,5 +1,5 @@
 //! A vendor that nobody has heard of, added as an integrator would: its files were written from the reference alone, and
-//! lie in the directory that GATEWAY_CONNECTORS_DIR names.
+//! lie in the directory that `GATEWAY_CONNECTORS_DIR` names.
 
 use serde_json::{Value, json};
 
