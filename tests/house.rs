@@ -68,8 +68,8 @@ const KNOWN_ONLY_TO: [(&str, &[&str]); 9] = [
     ),
 ];
 
-/// Connectors whose slug is also a plain English word, or names no vendor.
-const PLAIN_WORDS: [&str; 5] = ["kit", "sandbox", "segment", "square", "webhook_generic"];
+/// Connectors and providers whose name is also a plain English word or a family of connectors, or names no vendor.
+const PLAIN_WORDS: [&str; 6] = ["google", "kit", "sandbox", "segment", "square", "webhook_generic"];
 
 const LONGEST_FILE: usize = 400;
 

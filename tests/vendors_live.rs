@@ -15,6 +15,7 @@ on_both!(
     a_token_in_the_form_body,
     basic_credentials,
     a_self_hosted_vendor_at_an_address_of_its_own,
+    a_key_takes_events_that_a_grant_needs_scopes_for,
 );
 
 const CREATE: &str = "mutation($input: CreateConnectionInput!) { createConnection(input: $input) { __typename ... on ConnectionCreated { connection { id displayName vendorAccountId vendorAccountName authFlow } test { outcome proof } } ... on ConnectionRejected { test { outcome missingScopes vendorErrorCode detail } violations { field message } } } }";
@@ -152,6 +153,32 @@ async fn a_self_hosted_vendor_at_an_address_of_its_own(database: Database) {
     assert_eq!(accepted["__typename"], "DispatchAccepted", "{accepted}");
     let sent = last(&vendor.wait_for(vendor.requests().len().max(2)).await);
     assert!(sent.path.starts_with("/api/"), "{sent:?}");
+    app.stop().await;
+}
+
+/// The list and the stream find what takes an event, and it does.
+async fn a_key_takes_events_that_a_grant_needs_scopes_for(database: Database) {
+    let vendor = Vendor::tls(&["api.hubapi.com"]).await;
+    let app = TestApp::with_vendor(database, &vendor).await;
+    let admin = app.token("Administrator");
+    let accepts = "filter: {acceptsEventType: \"submission.created\"}";
+    let follow = format!("subscription {{ connectionStateChanged({accepts}) {{ connectionId }} }}");
+    let mut followed = app.subscribe(&admin, &follow).await;
+    vendor.answer(|_| Reply::json(200, &json!({"portalId": 1, "hubId": 1})));
+    let key = [("access_token", "pat-na1-01234567-89ab-cdef-0123-456789abcdef")];
+    let created = create(&app, "hubspot", "API_KEY", &key).await;
+    let id = &created["connection"]["id"];
+    assert!(id.is_string(), "{created}");
+    assert_eq!(followed.next().await["connectionStateChanged"]["connectionId"], *id);
+    let list = format!(
+        "{{ connections({accepts}) {{ totalCount nodes {{ id connector {{ operations {{ eventType requiredScopes }} }} }} }} }}"
+    );
+    let listed = app.graphql(&admin, &list, json!({})).await;
+    let nodes = &listed["data"]["connections"]["nodes"];
+    assert_eq!((&nodes[0]["id"], &listed["data"]["connections"]["totalCount"]), (id, &json!(1)), "{listed}");
+    assert_ne!(nodes[0]["connector"]["operations"][0]["requiredScopes"], json!([]), "{listed}");
+    let accepted = dispatch(&app, &created["connection"], "submission.created").await;
+    assert_eq!(accepted["__typename"], "DispatchAccepted", "{accepted}");
     app.stop().await;
 }
 

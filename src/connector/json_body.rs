@@ -61,7 +61,7 @@ fn text(template: &Template, names: &Placeholders<'_>) -> Result<Value, Gap> {
     if let Some(name) = template.sole_name() {
         return match names.find(name) {
             Some(Found::Json(value)) => Ok(value.clone()),
-            Some(Found::Integer(number)) => Ok(Value::from(number)),
+            Some(Found::Number(number, _)) => Ok(Value::Number(number)),
             Some(Found::Text(text)) => Ok(Value::String(text.to_string())),
             None => Err(Gap::Absent(names.absent(template))),
         };

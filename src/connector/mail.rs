@@ -22,9 +22,13 @@ const WORD: usize = 42;
 /// The message in Base64 for addresses; `None` where a value that it needs is absent.
 pub(super) fn write(mail: &MailTemplate, names: &Placeholders<'_>) -> Result<Option<Zeroizing<String>>, BuildError> {
     let optional = |template: &Option<Template>| template.as_ref().map_or(Ok(None), |template| names.render(template));
-    let (Some(to), Some(subject)) = (names.render(&mail.to)?, names.render(&mail.subject)?) else { return Ok(None) };
+    let first = |templates: &[Template]| {
+        let mut rendered = templates.iter().map(|template| names.render(template));
+        rendered.find(|value| !matches!(value, Ok(None))).unwrap_or(Ok(None))
+    };
+    let (Some(to), Some(subject)) = (first(&mail.to)?, names.render(&mail.subject)?) else { return Ok(None) };
     let mut head = String::new();
-    for (name, value) in [("From", optional(&mail.from)?), ("To", Some(to)), ("Reply-To", optional(&mail.reply_to)?)] {
+    for (name, value) in [("From", first(&mail.from)?), ("To", Some(to)), ("Reply-To", first(&mail.reply_to)?)] {
         if let Some(value) = value {
             header(&mut head, name, &address(&value)?);
         }
@@ -135,6 +139,7 @@ impl Transform {
             Self::LowerCase => text.to_lowercase(),
             Self::Md5 => hex(&md5::Md5::digest(text.as_bytes())),
             Self::Sha256 => hex(&Sha256::digest(text.as_bytes())),
+            Self::Number => text.to_owned(),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::Value;
+use serde_json::{Number, Value};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -51,7 +51,8 @@ pub(super) struct Placeholders<'a> {
 /// What a name stands for.
 pub(super) enum Found<'a> {
     Text(Zeroizing<String>),
-    Integer(i64),
+    /// In a JSON body; elsewhere it is the text.
+    Number(Number, Zeroizing<String>),
     Json(&'a Value),
 }
 
@@ -63,8 +64,8 @@ impl<'a> Placeholders<'a> {
             Name::Field(name) => {
                 let value = self.values.get(name)?;
                 let integer = self.flow.fields.iter().any(|field| field.name == *name && field.integer);
-                match value.parse() {
-                    Ok(number) if integer => Some(Found::Integer(number)),
+                match value.parse::<i64>() {
+                    Ok(number) if integer => Some(Found::Number(number.into(), Zeroizing::new(number.to_string()))),
                     _ => text(value.to_owned()),
                 }
             }
@@ -77,7 +78,8 @@ impl<'a> Placeholders<'a> {
             }
             Name::Derived(name) => {
                 let derived = self.derived.iter().chain(&self.flow.derived).find(|derived| derived.name == *name)?;
-                self.derive(&derived.rule).map(Found::Text)
+                let text = self.derive(&derived.rule)?;
+                if derived.is_number() { Some(Found::Number(decimal(&text)?, text)) } else { Some(Found::Text(text)) }
             }
             Name::Payload(path) => {
                 let mut value = self.event?.payload;
@@ -127,8 +129,7 @@ impl<'a> Placeholders<'a> {
     pub(super) fn text(&self, name: &Name) -> Result<Option<Zeroizing<String>>, BuildError> {
         Ok(match self.find(name) {
             None => None,
-            Some(Found::Text(text)) => Some(text),
-            Some(Found::Integer(number)) => Some(Zeroizing::new(number.to_string())),
+            Some(Found::Text(text) | Found::Number(_, text)) => Some(text),
             Some(Found::Json(value)) => Some(Zeroizing::new(
                 scalar(value)
                     .ok_or_else(|| BuildError::new(format!("`{}` is not a single value", shown(name))))?
@@ -164,6 +165,15 @@ impl<'a> Placeholders<'a> {
             missing.map_or_else(|| "a value is missing".to_owned(), |name| format!("`{}` is missing", shown(name))),
         )
     }
+}
+
+/// A decimal number, such as `49.90`: digits, and one point at most.
+fn decimal(text: &str) -> Option<Number> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) || !digits.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        return None;
+    }
+    text.parse::<i64>().map(Number::from).ok().or_else(|| Number::from_f64(text.parse().ok()?))
 }
 
 /// RFC 3339 in UTC, with milliseconds.

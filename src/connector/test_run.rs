@@ -156,7 +156,7 @@ const fn names<'a>(
 }
 
 fn conclude(connector: &Connector, flow: &Flow, step: &Step, read: &Read<'_>, context: &CallContext<'_>) -> Conclusion {
-    let rule = read.rule(step.rules.iter().chain(&connector.rules));
+    let rule = read.rule(step.rules.iter().chain(&connector.rules).filter(|rule| rule.is_for(flow.flow)));
     let unread = unread(step, read).filter(|_| rule.is_none());
     let class = match rule.map(|rule| &rule.then) {
         Some(Then::Next(name)) => return Conclusion::Ask(name.clone()),

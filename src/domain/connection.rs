@@ -72,6 +72,15 @@ pub struct Connection {
     pub updated_at: DateTime<Utc>,
 }
 
+impl Connection {
+    /// Which of these scopes it would need for an event, and has not. Nobody grants scopes to a key: what it may do,
+    /// its vendor says.
+    pub fn lacks<'a>(&self, scopes: &'a [String]) -> impl Iterator<Item = &'a String> {
+        let granted = (self.auth_flow == AuthFlow::Oauth).then_some(&self.scopes_granted);
+        scopes.iter().filter(move |scope| granted.is_some_and(|granted| !granted.contains(scope)))
+    }
+}
+
 /// One step of a connection's life.
 #[derive(Clone, Debug)]
 pub struct StateHistoryEntry {

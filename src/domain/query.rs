@@ -55,7 +55,7 @@ pub struct Order<F> {
     pub direction: OrderDirection,
 }
 
-/// A connector that can take an event, and the scopes that it needs for it.
+/// A connector that can take an event, and the scopes that a connection by OAuth needs for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepting {
     pub connector_slug: String,
@@ -69,7 +69,7 @@ pub struct ConnectionFilter {
     pub connector_slugs: Option<Vec<String>>,
     /// Only connections that hold all of these.
     pub scopes_granted: Vec<String>,
-    /// Only those of one of these connectors that hold the scopes named with it.
+    /// Only those of one of these connectors that hold the scopes named with it, or are not by OAuth.
     pub accepting: Option<Vec<Accepting>>,
     pub operator_of_record: Option<OperatorId>,
     /// Anywhere in the display name, the connector's name or the vendor account's id or name; folded by the store.

@@ -41,9 +41,9 @@ impl ConnectionRecord {
         &self.0.set.scope
     }
 
-    /// Whether it has been granted all of these scopes: for the filter of a stream.
-    pub(super) fn holds(&self, scopes: &[String]) -> bool {
-        scopes.iter().all(|scope| self.row().scopes_granted.contains(scope))
+    /// Whether it has not been granted all the scopes that it needs of these: for the filter of a stream.
+    pub(super) fn lacks(&self, scopes: &[String]) -> bool {
+        self.row().lacks(scopes).next().is_some()
     }
 }
 

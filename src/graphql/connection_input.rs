@@ -70,7 +70,7 @@ pub(super) fn slugs(
     })
 }
 
-/// The connectors that take this event, with the scopes that it needs.
+/// The connectors that take this event, with the scopes that a connection by OAuth needs for it.
 pub(super) fn accepting(scope: &SharedScope, event_type: &str) -> Vec<Accepting> {
     let connectors = scope.gateway.library().list().iter();
     connectors

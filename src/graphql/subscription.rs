@@ -288,7 +288,7 @@ async fn connection_change(
     let connection = found.map(|row| ConnectionRecord::one(&scope, row));
     // A removed connection's scopes are not known any more; whoever followed it must hear of its end.
     if let (Some(connection), Some(needed)) = (&connection, needed)
-        && !connection.holds(&needed.scopes)
+        && connection.lacks(&needed.scopes)
     {
         return Ok(None);
     }

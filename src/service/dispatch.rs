@@ -14,7 +14,6 @@ use crate::{
     connector,
     domain::{
         connection::{Connection, ConnectionState},
-        connector::AuthFlow,
         principal::Actor,
     },
     store::{
@@ -119,15 +118,8 @@ impl Gateway {
                 violations,
             });
         }
-        let mut missing: Vec<String> = operation
-            .required_scopes
-            .iter()
-            // Nobody grants scopes to a key: what it may do, its vendor says.
-            .filter(|_| connection.auth_flow == AuthFlow::Oauth)
-            .chain(&input.required_scopes)
-            .filter(|scope| !connection.scopes_granted.contains(scope))
-            .cloned()
-            .collect();
+        let asked = input.required_scopes.iter().filter(|scope| !connection.scopes_granted.contains(scope));
+        let mut missing: Vec<String> = connection.lacks(&operation.required_scopes).chain(asked).cloned().collect();
         missing.sort();
         missing.dedup();
         if !missing.is_empty() {

@@ -4,6 +4,7 @@ use integrations_gateway::{
     domain::{
         activity::ActivityAction,
         connection::{Connection, ConnectionState},
+        connector::AuthFlow,
         id::OperatorId,
         page::{PageRequest, Place, SortKey},
         query::{Accepting, ConnectionFilter, ConnectionOrderField, Order, OrderDirection},
@@ -153,9 +154,14 @@ fn texts(list: &[&str]) -> Vec<String> {
 
 pub async fn filters_narrow_and_an_empty_list_finds_nothing(fresh: Fresh) {
     let db = &fresh.db;
-    let one = NewConnection { scopes_granted: texts(&["read", "write"]), ..new_connection("one") };
+    let one = NewConnection {
+        auth_flow: AuthFlow::Oauth,
+        scopes_granted: texts(&["read", "write"]),
+        ..new_connection("one")
+    };
     let two = NewConnection {
         connector_slug: "mailer".to_owned(),
+        auth_flow: AuthFlow::Oauth,
         operator: OperatorId(9),
         scopes_granted: texts(&["read"]),
         ..new_connection("two")
@@ -186,7 +192,12 @@ pub async fn filters_narrow_and_an_empty_list_finds_nothing(fresh: Fresh) {
     assert_eq!(found(db, scopes(&["read"])).await, ["one", "two"]);
     assert_eq!(found(db, scopes(&["read", "write"])).await, ["one"]);
     assert!(found(db, scopes(&["rea"])).await.is_empty());
-    assert_eq!(found(db, accepting(&[("receiver", &["write"]), ("mailer", &[])])).await, ["one", "two"]);
+    // The third is by a key, which has no scopes.
+    assert_eq!(found(db, accepting(&[("receiver", &["write"]), ("mailer", &[])])).await, ["one", "three", "two"]);
+    assert_eq!(
+        found(db, accepting(&[("receiver", &["write", "delete"]), ("mailer", &["read"])])).await,
+        ["three", "two"]
+    );
     assert_eq!(found(db, accepting(&[("receiver", &[]), ("mailer", &["write"])])).await, ["one", "three"]);
     assert!(found(db, accepting(&[])).await.is_empty());
     let by_operator = ConnectionFilter { operator_of_record: Some(OperatorId(9)), ..EVERYTHING };

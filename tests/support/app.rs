@@ -12,6 +12,7 @@ use integrations_gateway::{
         id::{OperatorId, SiteId},
         principal::Actor,
         secret::{Secret, SecretBytes},
+        settings::Settings,
     },
     egress::{AllowedDestination, ConnectTo},
     graphql::{DocumentLimits, Introspection},
@@ -115,33 +116,39 @@ impl TestApp {
 
     /// A gateway on this database.
     pub async fn on(database: Database) -> Self {
-        Self::set_up(database, None, None).await
+        Self::set_up(database, None, &[]).await
     }
 
     /// A gateway for which this vendor stands at the hosts of its certificate.
     pub async fn with_vendor(database: Database, vendor: &Vendor) -> Self {
-        Self::set_up(database, Some(vendor), None).await
+        Self::set_up(database, Some(vendor), &[]).await
     }
 
     /// A gateway with one connector more.
     pub async fn with_manifest(database: Database, manifest: &str) -> Self {
-        Self::set_up(database, None, Some(manifest)).await
+        Self::set_up(database, None, &[("more.toml", manifest)]).await
     }
 
     /// A gateway for the vendor that grants access by OAuth.
     pub async fn with_grants(database: Database, granting: &Granting) -> Self {
         let manifest = include_str!("../manifests/granting.toml");
-        Self::set_up(database, Some(&granting.vendor), Some(manifest)).await
+        Self::with_connectors(database, &granting.vendor, &[("granting.toml", manifest)]).await
     }
 
-    async fn set_up(database: Database, vendor: Option<&Vendor>, manifest: Option<&str>) -> Self {
+    /// A gateway with these files in its directory of connectors, and this vendor at the hosts of its certificate.
+    pub async fn with_connectors(database: Database, vendor: &Vendor, files: &[(&str, &str)]) -> Self {
+        Self::set_up(database, Some(vendor), files).await
+    }
+
+    async fn set_up(database: Database, vendor: Option<&Vendor>, connectors: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let connectors_dir = manifest.map(|manifest| {
-            let connectors = directory.path().join("connectors");
-            std::fs::create_dir(&connectors).expect("a directory");
-            std::fs::write(connectors.join("more.toml"), manifest).expect("written");
-            connectors
-        });
+        let connectors_dir = directory.path().join("connectors");
+        for (file, text) in connectors {
+            let path = connectors_dir.join(file);
+            std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+            std::fs::write(path, text).expect("written");
+        }
+        let connectors_dir = Some(connectors_dir).filter(|_| !connectors.is_empty());
         let database_url = match database {
             Database::Sqlite => format!("sqlite:{}", directory.path().join("gateway.db").display()),
             Database::Postgres => postgres::database().await,
@@ -294,13 +301,26 @@ impl TestApp {
 
     /// Gives the site a role of its own.
     pub async fn save_role(&self, name: &str, capabilities: &[&str]) {
-        let settings = store::DatabaseSettings { url: self.setup.database_url.clone(), pool: 2, ca_pem: None };
-        let db = Db::open(&settings, SeededEntropy::new(99)).await.expect("the database");
+        let db = self.database().await;
         let capabilities: Vec<Capability> =
             capabilities.iter().map(|name| Capability::parse(name).expect("a capability")).collect();
         let site = SiteId::from_claimed_row(1);
         let now = integrations_gateway::domain::clock::Clock::now(&*self.clock);
         store::role::save(&db, site, now, name, Capabilities::of(&capabilities)).await.expect("saved");
+    }
+
+    /// Gives the site settings of its own.
+    pub async fn save_settings(&self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let site = SiteId::from_claimed_row(1);
+        let now = integrations_gateway::domain::clock::Clock::now(&*self.clock);
+        store::settings::save(&self.database().await, site, now, &settings).await.expect("saved");
+    }
+
+    async fn database(&self) -> Db {
+        let settings = store::DatabaseSettings { url: self.setup.database_url.clone(), pool: 2, ca_pem: None };
+        Db::open(&settings, SeededEntropy::new(99)).await.expect("the database")
     }
 }
 

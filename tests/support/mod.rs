@@ -1,6 +1,7 @@
 //! What the stories stand on: the app, the vendor, the clock, and both databases.
 
 pub mod app;
+pub mod authority;
 pub mod calls;
 pub mod clock;
 pub mod grants;

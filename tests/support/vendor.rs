@@ -21,6 +21,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, rustls, server::TlsStream};
 
+use super::authority::Authority;
+
 /// A request as it came in.
 #[derive(Clone, Debug)]
 pub struct Recorded {
@@ -104,24 +106,15 @@ impl Vendor {
 
     /// A TLS server that stands for all of these hosts.
     pub async fn tls(hosts: &[&str]) -> Self {
-        let ca_key = rcgen::KeyPair::generate().expect("a key");
-        let mut ca = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
-        ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let ca_certificate = ca.self_signed(&ca_key).expect("a root");
-        let issuer = rcgen::Issuer::from_params(&ca, &ca_key);
-        let key = rcgen::KeyPair::generate().expect("a key");
+        let authority = Authority::new();
         let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-        let leaf =
-            rcgen::CertificateParams::new(names.clone()).expect("names").signed_by(&key, &issuer).expect("a leaf");
+        let (certificate, key) = authority.certify(names.clone());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("protocol versions")
             .with_no_client_auth()
-            .with_single_cert(
-                vec![leaf.der().clone()],
-                rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key"),
-            )
+            .with_single_cert(vec![certificate], key)
             .expect("a server configuration");
         let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = tcp.local_addr().expect("an address");
@@ -130,7 +123,7 @@ impl Vendor {
         let task = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("serving");
         });
-        Self { address, ca_pem: Some(ca_certificate.pem()), hosts: names, shared, task }
+        Self { address, ca_pem: Some(authority.pem), hosts: names, shared, task }
     }
 
     /// The setting that makes the gateway dial this server for its hosts.

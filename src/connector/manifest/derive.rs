@@ -29,8 +29,12 @@ pub(super) fn read_all(parent: &mut Table<'_, '_>, faults: &mut Faults<'_>, name
     derived
 }
 
-const TRANSFORMS: [(&str, Transform); 3] =
-    [("lower_case", Transform::LowerCase), ("md5", Transform::Md5), ("sha256", Transform::Sha256)];
+const TRANSFORMS: [(&str, Transform); 4] = [
+    ("lower_case", Transform::LowerCase),
+    ("md5", Transform::Md5),
+    ("sha256", Transform::Sha256),
+    ("number", Transform::Number),
+];
 
 /// What a value may be made of: anything, also what may be absent.
 const SOURCE: Place = Place { optional: true, structured: false, secret: true };
@@ -41,6 +45,9 @@ fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Names<'_>, n
     let chosen = table.table(faults, "values");
     let pattern = table.text(faults, "pattern");
     let transforms = table.words(faults, "transform", &TRANSFORMS);
+    if transforms.iter().rev().skip(1).any(|transform| *transform == Transform::Number) {
+        faults.add(&name.span, "`number` must be the last of `transform`");
+    }
     let mail = table.table(faults, "mail");
     let optional = table.flag(faults, "optional");
     let public = table.flag(faults, "public");
@@ -132,9 +139,13 @@ fn mail_template(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Nam
         let text = table.text(faults, key)?;
         names.template(faults, &text, place)
     };
-    let (from, reply_to) = (part(table, "from", place), part(table, "reply_to", place));
     let (text, html) = (part(table, "text", place), part(table, "html", place));
-    let (to, subject) = (part(table, "to", Place::PLAIN), part(table, "subject", Place::PLAIN));
+    let subject = part(table, "subject", Place::PLAIN);
+    let mut addresses = |table: &mut Table<'_, '_>, key| -> Vec<Template> {
+        let texts = table.texts(faults, key);
+        texts.iter().filter_map(|text| names.template(faults, text, place)).collect()
+    };
+    let (from, reply_to, to) = (addresses(table, "from"), addresses(table, "reply_to"), addresses(table, "to"));
     for key in ["to", "subject"] {
         if !table.has(key) {
             table.missing(key, format!("`{key}` is missing"));
@@ -147,7 +158,10 @@ fn mail_template(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, names: &Nam
     if !bodies.iter().any(sure) {
         faults.add(&table.span, "a mail needs `text` or `html` that is always there");
     }
-    Some(MailTemplate { to: to?, from, reply_to, subject: subject?, text, html })
+    if !to.is_empty() && !always(names, &to) {
+        faults.add(&table.span, "a mail needs an address under `to` that is always there");
+    }
+    Some(MailTemplate { to, from, reply_to, subject: subject?, text, html })
 }
 
 /// Whether one of the templates always has all its values: by itself, or because each way of filling in

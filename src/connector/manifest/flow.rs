@@ -3,7 +3,7 @@
 use super::{
     super::{
         ecma,
-        fault::Faults,
+        fault::{Faults, suggestion},
         fields::address,
         hosts::Hosts,
         library::Allowed,
@@ -159,6 +159,21 @@ fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, shared: Shared<'_>, 
     kind.map(|_| flow)
 }
 
+/// The key `flows`: which of these flows are meant; `None` where it is not there.
+pub(super) fn named(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, flows: &[&Flow]) -> Option<Vec<AuthFlow>> {
+    let wanted = table.has("flows").then(|| table.texts(faults, "flows"))?;
+    let mut found = Vec::new();
+    for text in wanted {
+        if let Some(flow) = flows.iter().find(|flow| flow.flow.as_str() == text.value) {
+            found.push(flow.flow);
+        } else {
+            let hint = suggestion(&text.value, flows.iter().map(|flow| flow.flow.as_str()));
+            faults.add(&text.span, format!("there is no flow `{}` here{hint}", text.value));
+        }
+    }
+    Some(found)
+}
+
 /// The table `oauth` of a flow that needs one of its own.
 fn oauth_table<'a, 'i>(
     table: &mut Table<'a, 'i>,
@@ -305,7 +320,7 @@ fn groups(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, fields: &[Field]) 
                 Some(_) => group.push(name.value),
                 None => {
                     let known = fields.iter().map(|field| field.name.as_str());
-                    let hint = super::super::fault::suggestion(&name.value, known);
+                    let hint = suggestion(&name.value, known);
                     faults.add(&name.span, format!("there is no field `{}`{hint}", name.value));
                 }
             }

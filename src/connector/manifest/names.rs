@@ -233,7 +233,8 @@ impl<'a> Names<'a> {
                 let known = flow.derived.iter().chain(self.derived).map(|derived| derived.name.as_str());
                 return Err(format!("nothing derives `{name}`{}", suggestion(name, known)));
             };
-            self.known_yet(derived)?;
+            // Its sources are those of its own flow: another one may make the same name of something else.
+            Self { flows: std::slice::from_ref(flow), ..*self }.known_yet(derived)?;
             let kind = kind(derived);
             found.optional |= kind.optional;
             found.secret |= kind.secret;

@@ -13,7 +13,7 @@ use super::{
         reader::{self, Table, Text, table, text, wrong_type},
         shape::{MATCHER, SOURCE},
     },
-    call,
+    call, flow,
     names::{self, Names},
     words,
 };
@@ -57,6 +57,7 @@ pub(super) fn read_all(
 }
 
 fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, place: Place<'_>) -> Option<Rule> {
+    let flows = flow::named(table, faults, place.names.flows).unwrap_or_default();
     let when = condition(table, faults);
     let detail = table.text(faults, "detail").map(|text| text.value);
     let missing_scopes = missing_scopes(table, faults);
@@ -66,6 +67,7 @@ fn read(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, place: Place<'_>) ->
         faults.add(&table.span, "`wait_seconds` is for rate_limited and retryable only");
     }
     let mut rule = Rule {
+        flows,
         when,
         then: Then::Class(Class::Rejected),
         detail,

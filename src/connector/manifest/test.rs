@@ -2,13 +2,13 @@
 
 use super::{
     super::{
-        fault::{Faults, suggestion},
+        fault::Faults,
         model::{Flow, Scope, Step},
-        reader::{Table, Text},
+        reader::Table,
     },
     bound,
     call::{self, BaseUrl},
-    identifier,
+    flow, identifier,
     names::{Names, Stage},
     rule, scope, words,
 };
@@ -27,8 +27,9 @@ pub(super) fn read_all(
     scopes: &[Scope],
 ) -> (Vec<Step>, Bound) {
     let mut tables = root.tables(faults, "test");
+    let all: Vec<&Flow> = flows.iter().collect();
     let heads: Vec<(Option<String>, Vec<AuthFlow>)> =
-        tables.iter_mut().map(|table| head(table, faults, flows)).collect();
+        tables.iter_mut().map(|table| head(table, faults, &all)).collect();
     let mut steps = Vec::new();
     let mut bounds = Vec::new();
     for (index, mut table) in tables.into_iter().enumerate() {
@@ -60,22 +61,10 @@ pub(super) fn read_all(
     (steps, bounds)
 }
 
-fn head(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, flows: &[Flow]) -> (Option<String>, Vec<AuthFlow>) {
+fn head(table: &mut Table<'_, '_>, faults: &mut Faults<'_>, flows: &[&Flow]) -> (Option<String>, Vec<AuthFlow>) {
     let name = identifier(table, faults, "name");
-    if !table.has("flows") {
-        return (name, flows.iter().map(|flow| flow.flow).collect());
-    }
-    let wanted: Vec<Text> = table.texts(faults, "flows");
-    let mut used_by = Vec::new();
-    for text in wanted {
-        if let Some(flow) = flows.iter().find(|flow| flow.flow.as_str() == text.value) {
-            used_by.push(flow.flow);
-        } else {
-            let hint = suggestion(&text.value, flows.iter().map(|flow| flow.flow.as_str()));
-            faults.add(&text.span, format!("the connector has no flow `{}`{hint}", text.value));
-        }
-    }
-    (name, used_by)
+    let used_by = flow::named(table, faults, flows);
+    (name, used_by.unwrap_or_else(|| flows.iter().map(|flow| flow.flow).collect()))
 }
 
 fn read(

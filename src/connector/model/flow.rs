@@ -29,11 +29,11 @@ pub struct Flow {
     pub proof: TestProof,
     /// For a signed flow: how to register the secret with the vendor.
     pub instructions: Option<String>,
-    /// Groups of fields of which exactly one must be given.
     /// How the vendor grants access, in an OAuth flow.
     pub oauth: Option<OAuth>,
     /// What the vendor gives with a grant.
     pub(in crate::connector) captures: Vec<Capture>,
+    /// Groups of fields of which exactly one must be given.
     pub(in crate::connector) one_of: Vec<Vec<String>>,
     pub(in crate::connector) derived: Vec<Derived>,
     pub(in crate::connector) credentials: Vec<(String, Credential)>,
@@ -119,16 +119,27 @@ pub(in crate::connector) enum Transform {
     Md5,
     /// As hexadecimal digits in lower case.
     Sha256,
+    /// A decimal number, which stands as one in JSON bodies.
+    Number,
+}
+
+impl Derived {
+    /// Whether it stands as a number in JSON bodies.
+    pub(in crate::connector) fn is_number(&self) -> bool {
+        matches!(&self.rule, DerivedRule::Capture { transforms, .. } if transforms.last() == Some(&Transform::Number))
+    }
 }
 
 /// A mail message: each of its parts is one value.
 #[derive(Debug)]
 pub(in crate::connector) struct MailTemplate {
-    pub(in crate::connector) to: Template,
-    /// Left out where a value in it is absent.
-    pub(in crate::connector) from: Option<Template>,
-    pub(in crate::connector) reply_to: Option<Template>,
+    /// Of these, and of the next two, the first counts whose values are all there.
+    pub(in crate::connector) to: Vec<Template>,
+    /// Left out where none counts.
+    pub(in crate::connector) from: Vec<Template>,
+    pub(in crate::connector) reply_to: Vec<Template>,
     pub(in crate::connector) subject: Template,
+    /// Left out where a value in it is absent.
     pub(in crate::connector) text: Option<Template>,
     pub(in crate::connector) html: Option<Template>,
 }

@@ -44,6 +44,8 @@ pub(in crate::connector) enum Source {
 /// An answer that is told by its signs, and what it means. The first rule that fits counts.
 #[derive(Clone, Debug)]
 pub(in crate::connector) struct Rule {
+    /// For connections by these only; by any where there is none.
+    pub(in crate::connector) flows: Vec<AuthFlow>,
     pub(in crate::connector) when: Condition,
     pub(in crate::connector) then: Then,
     /// In words for an operator.
@@ -53,6 +55,12 @@ pub(in crate::connector) struct Rule {
     pub(in crate::connector) wait: Option<u32>,
     pub(in crate::connector) account: Account,
     pub(in crate::connector) proof: Option<TestProof>,
+}
+
+impl Rule {
+    pub(in crate::connector) fn is_for(&self, flow: AuthFlow) -> bool {
+        self.flows.is_empty() || self.flows.contains(&flow)
+    }
 }
 
 /// Every match of the pattern in the texts there is a scope that is missing; without a pattern, every text.

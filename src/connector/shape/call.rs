@@ -110,6 +110,8 @@ shapes! {
 
     /// What an answer means.
     RULE {
+        /// the flows for whose connections it is; all unless given
+        flows: Optional Words(FLOWS),
         /// condition: the status, a number, a text such as `"5xx"`, or any of a list
         status: Optional Statuses,
         /// condition: from pointers to what must be there
@@ -124,7 +126,7 @@ shapes! {
         then: Optional Word(CLASSES),
         /// instead, in a test: the later step that decides
         next: Optional Text,
-        /// in words for an operator
+        /// in words for an operator: in reports of tests, and in the log before the vendor's own words
         detail: Optional Text,
         /// where the missing permissions are named
         missing_scopes: Optional Table(&MISSING_SCOPES),

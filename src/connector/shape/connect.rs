@@ -85,8 +85,9 @@ shapes! {
         from: Optional Name,
         /// its one group is the value
         pattern: Optional Pattern,
-        /// besides `pattern`, or in its place; the hashes are hexadecimal digits. Applied in their order
-        transform: Optional Words(&["lower_case", "md5", "sha256"]),
+        /// besides `pattern`, or in its place; the hashes are hexadecimal digits. Applied in their order. `number`, as the last:
+        /// a decimal number, which stands as one in JSON bodies; what is none counts as absent
+        transform: Optional Words(&["lower_case", "md5", "sha256", "number"]),
         /// from what the source may be to what this value is then
         values: Optional Choices,
         /// instead of all these: a mail message (RFC 5322) in Base64 for addresses
@@ -99,14 +100,14 @@ shapes! {
 
     /// A mail message. One of `text` and `html` is always there.
     MAIL {
-        /// one address, with a name before it or without
-        to: Required Template,
+        /// one address, with a name before it or without; the first counts whose values are all there
+        to: Required Templates,
         /// in any script
         subject: Required Template,
-        /// left out where a value is absent; so are the rest
-        from: Optional Template,
-        /// where answers go
-        reply_to: Optional Template,
+        /// likewise; left out where a value is absent, as are the rest
+        from: Optional Templates,
+        /// likewise: where answers go
+        reply_to: Optional Templates,
         /// plain
         text: Optional Template,
         /// the same in HTML

@@ -161,6 +161,13 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("from = \"field.key\"", "from = \"derived.region\"", "nothing derives `region`"),
     ("public = true", "public = true\noptional = true", "`{derived.region}` may be absent"),
     ("public = true", "", "`{derived.region}` is secret"),
+    ("pattern = \"-([a-z]{2})$\"", "transform = [\"number\", \"md5\"]", "`number` must be the last of `transform`"),
+    ("status = [\"5xx\", 423]", "flows = [\"basic\"]\nstatus = 500", "there is no flow `basic` here"),
+    (
+        "when_unsure = \"fail\"",
+        "[operations.derived.m.mail]\nto = [\"a@{payload.b}\"]\nsubject = \"x\"\ntext = \"y\"",
+        "needs an address under `to` that is always there",
+    ),
     ("in = \"header\"", "in = \"body\"", "`in` cannot be `body`"),
     ("url = \"/me\"", "url = \"/me?a=b\"", "a query belongs under `query`"),
     ("url = \"/me\"", "url = \"/a/../b\"", "has no `.` or `..`"),

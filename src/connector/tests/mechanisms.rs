@@ -123,6 +123,26 @@ fn a_value_as_its_hash_and_as_what_is_chosen_by_it() {
 }
 
 #[test]
+fn a_text_as_a_number() {
+    let read = deriving(
+        "[operations.derived.amount]\nfrom = \"payload.a\"\npattern = \"^EUR (.*)$\"\ntransform = [\"lower_case\", \"number\"]",
+        "method = \"POST\"\nurl = \"/x\"\nquery = { amount = \"{derived.amount}\" }\n\
+         json = { amount = \"{derived.amount}\", said = \"EUR {derived.amount}\" }",
+    );
+    for (text, number) in [("49.90", json!(49.9)), ("50", json!(50)), ("-7.5", json!(-7.5)), ("007", json!(7))] {
+        let request = deliver(&read, &[("key", "k")], &json!({"a": format!("EUR {text}")})).unwrap();
+        let query = format!("amount={text}&k=k");
+        assert_eq!(request.url.query(), Some(query.as_str()), "elsewhere it is the text");
+        let body: Value = serde_json::from_slice(request.body.expose()).unwrap();
+        assert_eq!(body, json!({"amount": number, "said": format!("EUR {text}")}));
+    }
+    for text in ["", "-", ".5", "1.2.3", "1e5", "inf", "NaN", "0x1", "1,5", " 1", "+1", &"9".repeat(400)] {
+        let refused = deliver(&read, &[("key", "k")], &json!({"a": format!("EUR {text}")}));
+        assert_eq!(refused.unwrap_err().message, "`derived.amount` is missing", "{text}");
+    }
+}
+
+#[test]
 fn json_in_a_text_of_a_form() {
     let read = with(
         "in = \"query\"\nname = \"k\"\nvalue = \"{field.key}\"",
@@ -174,6 +194,18 @@ fn a_mail_message_as_a_value() {
         "{head}Content-Type: multipart/alternative; boundary=\"{boundary}\"\r\n\r\n--{boundary}\r\n{text}\r\n--{boundary}\r\n{html}\r\n--{boundary}--\r\n"
     );
     assert_eq!(both, expected);
+    let named = deriving(
+        "[operations.derived.raw]\nmail = { to = [\"{payload.b} <{payload.a}>\", \"{payload.a}\"], from = \"{payload.b}\", subject = \"x\", text = \"y\" }",
+        "method = \"POST\"\nurl = \"/send\"\njson = { raw = \"{derived.raw}\" }",
+    );
+    let to = |payload: Value| {
+        let raw = body(&named, &payload)["raw"].as_str().unwrap().to_owned();
+        let mail = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE, raw).unwrap();
+        String::from_utf8(mail).unwrap().split("\r\nSubject").next().unwrap().to_owned()
+    };
+    assert_eq!(to(json!({"a": "ada@example.com"})), "To: ada@example.com");
+    let both = to(json!({"a": "ada@example.com", "b": "eve@example.com"}));
+    assert_eq!(both, "From: eve@example.com\r\nTo: =?utf-8?B?ZXZlQGV4YW1wbGUuY29t?= <ada@example.com>");
     let forged = deliver(&read, &[("key", "k")], &json!({"a": "ada@example.com\r\nBcc: eve@example.com"}));
     assert!(forged.is_err());
 }

@@ -1,9 +1,13 @@
 //! What is wrong with the OAuth side of a manifest is said when it is loaded.
 
 use super::{
-    load,
-    oauth_manifest::{MANIFEST, SHARED, SHARING, sharing},
+    check, connector, load, now,
+    oauth_manifest::{MANIFEST, SHARED, SHARING, TWO_FLOWS, sharing},
     shown,
+};
+use crate::{
+    connector::{CallContext, SigningKeys, TestRun, TestStep},
+    domain::connector::AuthFlow,
 };
 
 /// Each replacement in the right manifest, and a part of what must be said of it.
@@ -113,6 +117,25 @@ fn providers_have_faults_of_their_own() {
         ("flow = \"oauth\"", "flow = \"api_key\"", "is for connectors with a flow oauth"),
     ] {
         let faults = sharing(SHARED, &SHARING.replacen(right, wrong, 1)).unwrap_err();
+        assert!(faults.contains(expected), "{wrong}\n{faults}");
+    }
+}
+
+#[test]
+fn each_flow_makes_a_value_of_its_own_sources() {
+    let read = connector(TWO_FLOWS);
+    let values = check(&read, AuthFlow::ApiKey, &[("key", "k-eu")]).unwrap();
+    let signing = SigningKeys::default();
+    let context = CallContext { values: &values, signing: &signing, grant: None, now: now(), message_id: "msg_1" };
+    let Ok(TestStep::Send(request)) = TestRun::new(&read, AuthFlow::ApiKey).next(&context) else { panic!("no call") };
+    assert_eq!(request.url.as_str(), "https://eu.api.example.com/account");
+    for (right, wrong, expected) in [
+        // The first step of the flow oauth cannot call where only its answer leads.
+        ("https://login.example.com/metadata", "/metadata", "`{grant.centre}` is not known yet here"),
+        ("first_of = [\"{grant.centre}\"]", "first_of = [\"{grant.center}\"]", "the flow oauth captures no `center`"),
+        ("centre = { first_of = [\"{grant.centre}\"] }", "center = { first_of = [\"a\"] }", "nothing derives `centre`"),
+    ] {
+        let faults = shown(&load(&TWO_FLOWS.replacen(right, wrong, 1)).unwrap_err()).join("\n");
         assert!(faults.contains(expected), "{wrong}\n{faults}");
     }
 }

@@ -216,3 +216,49 @@ pub(super) fn sharing(provider: &str, manifest: &str) -> Result<Arc<Connector>, 
     let library = Library::load(sources, LoadOptions::default()).map_err(|faults| shown(&faults).join("\n"))?;
     Ok(Arc::clone(&library.list()[0]))
 }
+
+/// Two flows that make a value of one name: of the key, and of what the test of a grant says.
+pub(super) const TWO_FLOWS: &str = r#"version = 1
+slug = "two"
+display_name = "Two"
+family = "email"
+description = "For tests."
+base_url = "https://{derived.centre}.api.example.com"
+
+[[flows]]
+flow = "api_key"
+proof = "account"
+fields = [{ name = "key", label = "Key", secret = true }]
+derived = { centre = { from = "field.key", pattern = "-([a-z]+)$", public = true } }
+credentials = { default = { in = "header", name = "Authorization", value = "Bearer {field.key}" } }
+
+[[flows]]
+flow = "oauth"
+proof = "account"
+derived = { centre = { first_of = ["{grant.centre}"] } }
+credentials = { default = { in = "header", name = "Authorization", value = "Bearer {token.access}" } }
+
+[flows.oauth]
+authorize = { url = "https://login.example.com/authorize" }
+token = { url = "https://login.example.com/token", client_auth = "body" }
+refresh = { kind = "none" }
+captures = { centre = { step = "metadata", json = "/centre" } }
+
+[[test]]
+name = "metadata"
+flows = ["oauth"]
+request = { method = "GET", url = "https://login.example.com/metadata" }
+rules = [{ status = 200, next = "account" }]
+
+[[test]]
+name = "account"
+request = { method = "GET", url = "/account" }
+account = { id = "/id" }
+
+[[operations]]
+event_type = "submission.created"
+title = "Add a contact"
+example_payload = { email = "ada@example.com" }
+payload_schema = { type = "object", required = ["email"], properties = { email = { type = "string" } } }
+request = { method = "POST", url = "/contacts", json = { email = "{payload.email}" } }
+"#;

@@ -7,6 +7,7 @@ use super::row::ConnectionRow;
 use crate::{
     domain::{
         connection::Connection,
+        connector::AuthFlow,
         fold::like_pattern,
         id::SiteId,
         page::{Page, PageRequest, Place, SortKey},
@@ -120,8 +121,13 @@ fn matching(site: SiteId, filter: &ConnectionFilter) -> Condition {
         wanted = wanted.and("(1 = 0");
         for connector in accepting {
             wanted = wanted.sql(" OR (connections.connector_slug = ").text(&connector.connector_slug);
-            for scope in &connector.scopes {
-                wanted = holds(wanted.and(""), scope);
+            if !connector.scopes.is_empty() {
+                // Only a grant has scopes (`Connection::lacks`).
+                wanted = wanted.and("(connections.auth_flow <> ").text(AuthFlow::Oauth.as_str()).sql(" OR (1 = 1");
+                for scope in &connector.scopes {
+                    wanted = holds(wanted.and(""), scope);
+                }
+                wanted = wanted.sql("))");
             }
             wanted = wanted.sql(")");
         }
