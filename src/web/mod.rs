@@ -8,6 +8,7 @@ mod accept;
 mod address;
 mod answer;
 mod authentication;
+mod connections;
 mod envelope;
 mod graphql;
 mod health;
@@ -37,7 +38,8 @@ use tower_http::compression::{
 use url::Url;
 
 pub use self::{
-    server::{Stop, serve},
+    connections::Connections,
+    server::{Accepting, Stop, Timeouts, serve},
     throttle::{Rate, Throttle},
     token::{Holder, MODULE_MAX, NUMBER_MAX, TEXT_MAX, TokenSettings, TokenVerifier, is_module_name, mint},
 };
