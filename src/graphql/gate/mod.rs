@@ -33,6 +33,7 @@ use self::{
     expansion::Expansion,
 };
 pub(super) use self::{persisted::PersistedOperations, plan::Plan, refusal::limit_error};
+use super::introspection::Introspection;
 
 /// What documents are bounded by.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +93,7 @@ impl Weighter<Arc<str>, Checked> for Weight {
 pub struct Gate {
     schema: Valid<Schema>,
     limits: DocumentLimits,
+    shown: Introspection,
     cache: Cache<Arc<str>, Checked, Weight>,
 }
 
@@ -102,14 +104,14 @@ pub(super) struct Selected {
 }
 
 impl Gate {
-    /// A gate before this schema.
+    /// A gate before this schema, of which so much is shown.
     ///
     /// # Panics
     /// Where the schema is not valid: it is our own.
     #[must_use]
-    pub fn new(sdl: &str, limits: DocumentLimits) -> Self {
+    pub fn new(sdl: &str, limits: DocumentLimits, shown: Introspection) -> Self {
         let schema = Schema::parse_and_validate(sdl, "schema.graphql").expect("the exported schema is valid");
-        Self { schema, limits, cache: Cache::with_weighter(CACHE_ITEMS, CACHE_MAX, Weight) }
+        Self { schema, limits, shown, cache: Cache::with_weighter(CACHE_ITEMS, CACHE_MAX, Weight) }
     }
 
     /// Takes a request through the whole gate without running it: for whoever wants to know what it says.
@@ -203,11 +205,12 @@ impl Gate {
     /// The variable that does not fit, or what the operation would cost.
     pub(super) fn admit(&self, selected: &Selected, given: Map<String, Value>) -> Result<Admitted, Refused> {
         let Selected { document, operation } = selected;
-        let variables = coerce::coerce(&self.schema, operation, given).map_err(|wrong| refusal::variable(&wrong))?;
+        let variables =
+            coerce::coerce(&self.schema, operation, given).map_err(|wrong| refusal::variable(&wrong, self.shown))?;
         let is_null = |name: &Name| variables.get(name.as_str()).is_some_and(Value::is_null);
         let never_null = document.never_null.iter().filter(|(of, _)| *of == operation.name);
         if let Some((_, name)) = never_null.into_iter().find(|(_, name)| is_null(name)) {
-            return Err(refusal::variable(&WrongVariable::null(name)));
+            return Err(refusal::variable(&WrongVariable::null(name), self.shown));
         }
         let cost = match document.costs.of_operation(operation) {
             Cost::Known(cost) => cost,
