@@ -154,6 +154,7 @@ impl App {
                 max_subscriptions: config.limits.max_subscriptions,
                 return_origins: config.return_origins,
                 trusted_proxies: config.trusted_proxies,
+                timeouts,
             },
             throttle: Throttle::new(
                 Arc::clone(&clock),

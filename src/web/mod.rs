@@ -83,6 +83,8 @@ pub struct WebSettings {
     pub return_origins: Vec<String>,
     /// Proxies that say truly for whom they ask.
     pub trusted_proxies: Vec<IpNet>,
+    /// The same as in [`Accepting`].
+    pub timeouts: Timeouts,
 }
 
 type Shared = Arc<WebState>;

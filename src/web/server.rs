@@ -30,11 +30,13 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 pub struct Timeouts {
     /// For a client to send the head of its first request or of the next one: an idle connection is kept as long.
     pub head: Duration,
+    /// For a peer of a socket to give a sign of life. It is asked for one as often, and gone once it has given none.
+    pub alive: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { head: Duration::from_secs(30) }
+        Self { head: Duration::from_secs(30), alive: Duration::from_secs(30) }
     }
 }
 
