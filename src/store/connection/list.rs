@@ -19,7 +19,7 @@ use crate::{
         in_place,
         keyset::{self, KeyKind, KeySql, Keyset},
         schema::connections,
-        transaction::both,
+        transaction::{both, rows},
     },
 };
 
@@ -35,7 +35,7 @@ pub async fn list(
     let wanted = keyset.within(matching(site, filter), request)?;
     let conn = &mut db.reader().await?;
     let read = async {
-        both!(
+        rows!(
             conn,
             Limited {
                 query: connections::table
@@ -44,8 +44,6 @@ pub async fn list(
                     .select(ConnectionRow::as_select()),
                 limit: keyset::rows_to_read(request),
             }
-            .load(conn)
-            .await
         )
     };
     // What a filter leaves out may be most of what there is.

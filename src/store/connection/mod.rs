@@ -21,7 +21,13 @@ pub(super) use self::{
     observe::{Change, apply, end_failure_run},
     row::{ConnectionRow, lock, lock_for_dispatch, save},
 };
-use super::{database::Db, error::Result, fragment::Condition, schema::connections, transaction::both};
+use super::{
+    database::Db,
+    error::Result,
+    fragment::Condition,
+    schema::connections,
+    transaction::{both, rows},
+};
 use crate::domain::{
     connection::Connection,
     id::{ConnectionId, SiteId},
@@ -50,7 +56,6 @@ pub async fn list_by_ids(db: &Db, site: SiteId, ids: &[ConnectionId]) -> Result<
         .and("")
         .any_integer("connections.id", ids.iter().map(|id| id.0).collect());
     let conn = &mut db.reader().await?;
-    let rows: Vec<ConnectionRow> =
-        both!(conn, connections::table.filter(wanted).select(ConnectionRow::as_select()).load(conn).await)?;
+    let rows: Vec<ConnectionRow> = rows!(conn, connections::table.filter(wanted).select(ConnectionRow::as_select()))?;
     rows.into_iter().map(Connection::try_from).collect()
 }
