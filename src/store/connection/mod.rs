@@ -10,6 +10,7 @@ mod row;
 use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl;
 
+use self::row::ShownRow;
 pub use self::{
     change::{Configured, configure, rename},
     create::{NewConnection, insert},
@@ -36,12 +37,12 @@ use crate::domain::{
 /// One connection of the site.
 pub async fn find(db: &Db, site: SiteId, id: ConnectionId) -> Result<Option<Connection>> {
     let conn = &mut db.reader().await?;
-    let row: Option<ConnectionRow> = both!(
+    let row: Option<ShownRow> = both!(
         conn,
         connections::table
             .filter(connections::id.eq(id.0))
             .filter(connections::site_id.eq(site.get()))
-            .select(ConnectionRow::as_select())
+            .select(ShownRow::as_select())
             .get_result(conn)
             .await
             .optional()
@@ -56,6 +57,6 @@ pub async fn list_by_ids(db: &Db, site: SiteId, ids: &[ConnectionId]) -> Result<
         .and("")
         .any_integer("connections.id", ids.iter().map(|id| id.0).collect());
     let conn = &mut db.reader().await?;
-    let rows: Vec<ConnectionRow> = rows!(conn, connections::table.filter(wanted).select(ConnectionRow::as_select()))?;
+    let rows: Vec<ShownRow> = rows!(conn, connections::table.filter(wanted).select(ShownRow::as_select()))?;
     rows.into_iter().map(Connection::try_from).collect()
 }
