@@ -21,7 +21,7 @@ pub struct LimitArguments {
     #[arg(long, env = "GATEWAY_MAX_DOCUMENT", hide_env_values = true, value_name = "SIZE", default_value = "64KiB")]
     pub max_document: String,
     /// The most tokens of a GraphQL document
-    #[arg(long, env = "GATEWAY_MAX_TOKENS", hide_env_values = true, value_name = "NUMBER", default_value = "4000")]
+    #[arg(long, env = "GATEWAY_MAX_TOKENS", hide_env_values = true, value_name = "NUMBER", default_value = "2500")]
     pub max_tokens: String,
     /// The most fields below each other in a GraphQL document
     #[arg(long, env = "GATEWAY_MAX_DEPTH", hide_env_values = true, value_name = "NUMBER", default_value = "20")]
@@ -107,7 +107,7 @@ pub(super) fn check(arguments: &LimitArguments, faults: &mut Faults) -> Option<L
     let bytes = size("GATEWAY_MAX_DOCUMENT", &arguments.max_document, "64KiB", KIB..=MIB);
     let mut number =
         |name, text: &str, default, bounds| faults.note(name, default, values::number(or(text, default), bounds));
-    let tokens = number("GATEWAY_MAX_TOKENS", &arguments.max_tokens, "4000", 100..=100_000);
+    let tokens = number("GATEWAY_MAX_TOKENS", &arguments.max_tokens, "2500", 100..=100_000);
     let depth = number("GATEWAY_MAX_DEPTH", &arguments.max_depth, "20", 5..=40);
     let cost = number("GATEWAY_MAX_COST", &arguments.max_cost, "20000", 100..=10_000_000);
     let max_sockets = number("GATEWAY_MAX_SOCKETS", &arguments.max_sockets, "100", 1..=100_000);

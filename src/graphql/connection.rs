@@ -132,7 +132,7 @@ impl ConnectionRecord {
     }
 
     /// The settings that are no secret: an address, a region, a list. The query of an address stays sealed.
-    async fn configuration(&self) -> async_graphql::Result<Vec<ConfigurationValue>> {
+    fn configuration(&self) -> async_graphql::Result<Vec<ConfigurationValue>> {
         let connector = self.scope().gateway.library().get(&self.row().connector_slug);
         let fields = connector.and_then(|connector| connector.flow(self.row().auth_flow)).map(|flow| &flow.fields);
         let label = |name: &str| {
@@ -158,7 +158,7 @@ impl ConnectionRecord {
         self.row().expires_at.map(DateTime)
     }
 
-    async fn last_test(&self) -> async_graphql::Result<Option<TestReport>> {
+    fn last_test(&self) -> async_graphql::Result<Option<TestReport>> {
         self.row().last_test.as_ref().map(|test| self.read(test).map(TestReport)).transpose()
     }
 

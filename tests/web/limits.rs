@@ -112,7 +112,7 @@ fn bombs() -> Vec<(&'static str, String)> {
         ("doubling", chain(60, &|n| format!("...f{n} ...f{n}"))),
         ("doubling below lists", below_lists()),
         ("aliases", aliases()),
-        ("a long chain", chain(450, &|n| format!("...f{n}"))),
+        ("a long chain", chain(300, &|n| format!("...f{n}"))),
         ("circles", "{ ...a } fragment a on Query { ...b ...b } fragment b on Query { ...a ...a }".to_owned()),
         ("a megabyte of fields", large("viewer { role } ")),
         ("a megabyte of braces", large("{")),

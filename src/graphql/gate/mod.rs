@@ -31,6 +31,7 @@ use self::{
     coerce::WrongVariable,
     cost::{Cost, Costs},
     expansion::Expansion,
+    syntax::Tokens,
 };
 pub(super) use self::{persisted::PersistedOperations, plan::Plan, refusal::limit_error};
 use super::introspection::Introspection;
@@ -50,7 +51,7 @@ pub struct DocumentLimits {
 
 impl Default for DocumentLimits {
     fn default() -> Self {
-        Self { bytes: 64 * 1024, tokens: 4_000, depth: 20, cost: 20_000 }
+        Self { bytes: 64 * 1024, tokens: 2_500, depth: 20, cost: 20_000 }
     }
 }
 
@@ -151,22 +152,22 @@ impl Gate {
     }
 
     fn read(&self, text: &str) -> Checked {
-        let tokens = syntax::count_tokens(text);
-        if tokens > self.limits.tokens {
-            let (found, bound) = (tokens as u64, self.limits.tokens as u64);
+        let tokens = Tokens::read(text, self.limits.tokens);
+        if tokens.count > self.limits.tokens {
+            let (found, bound) = (tokens.count as u64, self.limits.tokens as u64);
             return Err(refusal::over("document", "tokens", found, bound, "GATEWAY_MAX_TOKENS"));
         }
-        let text = &*syntax::without_commas_after_spreads(text);
+        let text = &*tokens.without_commas_after_spreads();
         let mut parser = Parser::new().recursion_limit(NESTING_MAX);
         let ast = match parser.parse_ast(text, "document") {
             Ok(ast) => ast,
             Err(_) if parser.recursion_reached() > NESTING_MAX => return Err(refusal::nested(NESTING_MAX)),
             Err(failed) => return Err(refusal::syntax(&failed.errors)),
         };
-        if let Some(at) = syntax::find_missing_colon(text, NESTING_MAX) {
+        self.check_expansion(&ast)?;
+        if let Some(at) = tokens.find_missing_colon() {
             return Err(refusal::missing_colon(at));
         }
-        self.check_expansion(&ast)?;
         let typed = match ast.to_executable_validate(&self.schema) {
             Ok(typed) => typed,
             Err(invalid) if rules::are_mistaken(&self.schema, &invalid.partial, &invalid.errors) => {
