@@ -99,7 +99,7 @@ pub fn run() -> bool {
     let gateway = Gateway::start(&Setup::on_sqlite(directory.path()));
     gateway.ask("{ viewer { __typename } }");
     for (name, kind) in KINDS {
-        let within = fitting(kind, |text| tokens(text) < 3_900 && text.len() < 60_000);
+        let within = fitting(kind, |text| tokens(text) < 2_400 && text.len() < 60_000);
         let large = fitting(kind, |text| text.len() < LARGE);
         for text in [within, large] {
             let (cpu, limit) = refuse(&gateway, &text);

@@ -23,7 +23,11 @@ pub fn run() -> bool {
         return true;
     }
     // A child has the limits of its parent.
-    let gateway = Gateway::start(&Setup::on_sqlite(directory.path()).with("GATEWAY_MAX_SOCKETS", "10000"));
+    let gateway = Gateway::start(
+        &Setup::on_sqlite(directory.path())
+            .with("GATEWAY_MAX_SOCKETS", "10000")
+            .with("GATEWAY_MAX_CONNECTIONS_PER_ADDRESS", "10000"),
+    );
     gateway.ask("{ viewer { __typename } }");
     let before = gateway.process.resident_kib();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -2,6 +2,7 @@
 
 mod connect;
 mod renew;
+mod sandbox;
 
 use serde_json::{Value, json};
 

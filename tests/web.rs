@@ -1,5 +1,6 @@
 //! HTTP as a client sees it: what is refused, and how.
 
+mod connections;
 mod limits;
 mod sockets;
 

@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use integrations_gateway::graphql::{DocumentLimits, Gate, sdl};
+use integrations_gateway::graphql::{DocumentLimits, Gate, Introspection, sdl};
 
-static GATE: LazyLock<Gate> = LazyLock::new(|| Gate::new(&sdl(), DocumentLimits::default()));
+static GATE: LazyLock<Gate> = LazyLock::new(|| Gate::new(&sdl(), DocumentLimits::default(), Introspection::On));
 
 /// All that a document can be told before it runs.
 const CODES: [&str; 5] = [

@@ -26,7 +26,10 @@ use crate::{
     service::{Gateway, Limits, OAuthSettings, Parts},
     store::{self, DatabaseKind, DatabaseSettings, Db, StoreError},
     vault::Vault,
-    web::{self, Holder, Stop, Throttle, TokenSettings, TokenVerifier, WebSettings, WebState},
+    web::{
+        self, Accepting, Connections, Holder, Stop, Throttle, Timeouts, TokenSettings, TokenVerifier, WebSettings,
+        WebState,
+    },
     worker::{self, DeliverLimits},
 };
 
@@ -43,13 +46,19 @@ pub struct Wiring {
     pub entropy: SharedEntropy,
     /// Whether the workers run. Without them nothing is delivered: for tests that count statements.
     pub workers: bool,
+    pub timeouts: Timeouts,
 }
 
 impl Wiring {
     /// The system's clock and randomness, and all workers.
     #[must_use]
     pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), workers: true }
+        Self {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            workers: true,
+            timeouts: Timeouts::default(),
+        }
     }
 }
 
@@ -90,7 +99,7 @@ impl App {
     /// # Errors
     /// What stands in the way, in words for an operator.
     pub async fn start(config: Config, wiring: Wiring) -> Result<Self, StartError> {
-        let Wiring { clock, entropy, workers: run_workers } = wiring;
+        let Wiring { clock, entropy, workers: run_workers, timeouts } = wiring;
         let library = load_library(&config)?;
         let egress = Egress::new(EgressSettings {
             allowed: config.allowed_destinations.clone(),
@@ -140,6 +149,12 @@ impl App {
         });
         let stop_web = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let connections = Connections::new(
+            connections_max(config.limits.max_connections),
+            config.limits.max_connections_per_address,
+            config.trusted_proxies.clone(),
+        );
+        let accepting = Accepting { connections, timeouts, clock: Arc::clone(&clock) };
         let state = WebState {
             api: Api::new(
                 gateway.clone(),
@@ -156,6 +171,7 @@ impl App {
                 max_subscriptions: config.limits.max_subscriptions,
                 return_origins: config.return_origins,
                 trusted_proxies: config.trusted_proxies,
+                timeouts,
             },
             throttle: Throttle::new(
                 Arc::clone(&clock),
@@ -168,7 +184,7 @@ impl App {
             tasks: tasks.clone(),
         };
         let stop = Stop { shutdown: stop_web.clone(), tasks, grace: config.shutdown_grace };
-        let web = tokio::spawn(web::serve(listener, web::router(state), stop));
+        let web = tokio::spawn(web::serve(listener, web::router(state), accepting, stop));
 
         let stop_workers = CancellationToken::new();
         let workers = TaskTracker::new();
@@ -345,6 +361,17 @@ async fn check_master_keys(db: &Db, vault: &Vault) -> Result<(), StartError> {
              newer one if there is one: new:BASE64,{id}:BASE64"
         ))),
     }
+}
+
+/// As many as are set, but no more than three quarters of the files that the process may open: the database, calls and
+/// workers need the rest.
+fn connections_max(set: usize) -> usize {
+    let files = system::open_files_max();
+    let bound = set.min(files / 4 * 3);
+    if bound < set {
+        tracing::warn!(bound, files, "GATEWAY_MAX_CONNECTIONS: this process may not open enough files (ulimit -n)");
+    }
+    bound
 }
 
 /// A token for each of the three roles and for one module, with the name to print it under.

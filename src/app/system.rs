@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::domain::clock::{BoxFuture, Clock, Entropy};
 
@@ -41,6 +42,15 @@ impl Entropy for SystemEntropy {
     fn fill(&self, buffer: &mut [u8]) {
         getrandom::fill(buffer).expect("the system gives random bytes; without them no secret could be made");
     }
+}
+
+/// How many files the process may open, after it has asked for as many as it may have: a system's first word is
+/// often 1024, for programs that could not count further.
+pub(super) fn open_files_max() -> usize {
+    let bounds = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: bounds.maximum, maximum: bounds.maximum };
+    let granted = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { bounds.current };
+    granted.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }
 
 /// Ends when the process is told to stop: by SIGTERM or SIGINT.

@@ -100,6 +100,8 @@ fn each_wrong_value_is_told_in_one_line() {
         ("--max-cost", "none", "GATEWAY_MAX_COST"),
         ("--max-sockets", "0", "GATEWAY_MAX_SOCKETS"),
         ("--max-subscriptions", "0", "GATEWAY_MAX_SUBSCRIPTIONS"),
+        ("--max-connections", "9", "GATEWAY_MAX_CONNECTIONS"),
+        ("--max-connections-per-address", "0", "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS"),
         ("--rate-limit", "200", "GATEWAY_RATE_LIMIT"),
         ("--address-rate-limit", "0/s", "GATEWAY_ADDRESS_RATE_LIMIT"),
         ("--trusted-proxies", "proxy.example", "GATEWAY_TRUSTED_PROXIES"),

@@ -21,7 +21,7 @@ pub struct LimitArguments {
     #[arg(long, env = "GATEWAY_MAX_DOCUMENT", hide_env_values = true, value_name = "SIZE", default_value = "64KiB")]
     pub max_document: String,
     /// The most tokens of a GraphQL document
-    #[arg(long, env = "GATEWAY_MAX_TOKENS", hide_env_values = true, value_name = "NUMBER", default_value = "4000")]
+    #[arg(long, env = "GATEWAY_MAX_TOKENS", hide_env_values = true, value_name = "NUMBER", default_value = "2500")]
     pub max_tokens: String,
     /// The most fields below each other in a GraphQL document
     #[arg(long, env = "GATEWAY_MAX_DEPTH", hide_env_values = true, value_name = "NUMBER", default_value = "20")]
@@ -41,6 +41,24 @@ pub struct LimitArguments {
         default_value = "100"
     )]
     pub max_subscriptions: String,
+    /// The most connections, sockets among them; at most three quarters of the files that the process may open
+    #[arg(
+        long,
+        env = "GATEWAY_MAX_CONNECTIONS",
+        hide_env_values = true,
+        value_name = "NUMBER",
+        default_value = "10000"
+    )]
+    pub max_connections: String,
+    /// The most connections from one address; those of `GATEWAY_TRUSTED_PROXIES` count in all only
+    #[arg(
+        long,
+        env = "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS",
+        hide_env_values = true,
+        value_name = "NUMBER",
+        default_value = "1000"
+    )]
+    pub max_connections_per_address: String,
     /// Operations of one caller: a number for each s, m or h, which may also come all at once; or `off`
     #[arg(long, env = "GATEWAY_RATE_LIMIT", hide_env_values = true, value_name = "RATE", default_value = "200/s")]
     pub rate_limit: String,
@@ -67,6 +85,10 @@ pub struct Limits {
     pub max_sockets: usize,
     /// Operations at a time on one socket.
     pub max_subscriptions: usize,
+    /// Connections in all.
+    pub max_connections: usize,
+    /// Connections from one address that is no trusted proxy's.
+    pub max_connections_per_address: usize,
     /// Operations of one caller; `None`: as many as it likes.
     pub rate: Option<Rate>,
     /// Requests and handshakes from one address; `None`: as many as it likes.
@@ -85,11 +107,14 @@ pub(super) fn check(arguments: &LimitArguments, faults: &mut Faults) -> Option<L
     let bytes = size("GATEWAY_MAX_DOCUMENT", &arguments.max_document, "64KiB", KIB..=MIB);
     let mut number =
         |name, text: &str, default, bounds| faults.note(name, default, values::number(or(text, default), bounds));
-    let tokens = number("GATEWAY_MAX_TOKENS", &arguments.max_tokens, "4000", 100..=100_000);
+    let tokens = number("GATEWAY_MAX_TOKENS", &arguments.max_tokens, "2500", 100..=100_000);
     let depth = number("GATEWAY_MAX_DEPTH", &arguments.max_depth, "20", 5..=40);
     let cost = number("GATEWAY_MAX_COST", &arguments.max_cost, "20000", 100..=10_000_000);
     let max_sockets = number("GATEWAY_MAX_SOCKETS", &arguments.max_sockets, "100", 1..=100_000);
     let max_subscriptions = number("GATEWAY_MAX_SUBSCRIPTIONS", &arguments.max_subscriptions, "100", 1..=10_000);
+    let max_connections = number("GATEWAY_MAX_CONNECTIONS", &arguments.max_connections, "10000", 10..=1_000_000);
+    let of_address = &arguments.max_connections_per_address;
+    let of_address = number("GATEWAY_MAX_CONNECTIONS_PER_ADDRESS", of_address, "1000", 1..=1_000_000);
     let mut rate = |name, text: &str, default| faults.note(name, default, rate(or(text, default)));
     let caller_rate = rate("GATEWAY_RATE_LIMIT", &arguments.rate_limit, "200/s");
     let address_rate = rate("GATEWAY_ADDRESS_RATE_LIMIT", &arguments.address_rate_limit, "1000/s");
@@ -101,6 +126,8 @@ pub(super) fn check(arguments: &LimitArguments, faults: &mut Faults) -> Option<L
         documents,
         max_sockets: max_sockets? as usize,
         max_subscriptions: max_subscriptions? as usize,
+        max_connections: max_connections? as usize,
+        max_connections_per_address: of_address? as usize,
         rate: caller_rate?,
         address_rate: address_rate?,
     })

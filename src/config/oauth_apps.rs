@@ -1,19 +1,9 @@
 //! The OAuth apps that the gateway's operator has registered with vendors.
 
-use std::collections::{BTreeMap, HashMap};
-
-use serde::Deserialize;
+use std::collections::HashMap;
 
 use super::values;
 use crate::{connector::OAuthClient, domain::secret::Secret};
-
-/// One app, as the file has it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct App {
-    client_id: String,
-    client_secret: String,
-}
 
 /// Reads the file: a table for each app, by the name that manifests have for it (`connectors/README.md`, `app`). A
 /// secret may stand in a file of its own (`@FILE`).
@@ -25,22 +15,31 @@ pub(super) fn read(path: &str) -> Result<HashMap<String, OAuthClient>, String> {
     parse(path, &text)
 }
 
+/// By hand, since the messages of a derived reader repeat values.
 fn parse(path: &str, text: &str) -> Result<HashMap<String, OAuthClient>, String> {
-    let apps: BTreeMap<String, App> = toml::from_str(text).map_err(|error| {
+    let apps: toml::Table = toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
         let line = line.map_or_else(String::new, |line| format!(":{line}"));
         format!("{path}{line}: {}", error.message())
     })?;
     apps.into_iter()
         .map(|(name, app)| {
-            let secret =
-                values::secret(&app.client_secret).map_err(|problem| format!("{path}: [{name}]: {problem}"))?;
-            for (key, value) in [("client_id", app.client_id.as_str()), ("client_secret", secret.as_str())] {
+            let app = app.as_table().ok_or_else(|| {
+                format!("{path}: `{name}` is no table: each app is one, as in [{name}], with `client_id` and `client_secret`")
+            })?;
+            if let Some(unknown) = app.keys().find(|key| !["client_id", "client_secret"].contains(&key.as_str())) {
+                return Err(format!("{path}: [{name}]: there is no key `{unknown}`: use `client_id` and `client_secret`"));
+            }
+            let value = |key: &str| {
+                let text = app.get(key).and_then(toml::Value::as_str).filter(|text| !text.trim().is_empty());
+                let text = text.ok_or_else(|| format!("{path}: [{name}]: `{key}` is missing, empty or no text"))?;
+                let value = values::secret(text).map_err(|problem| format!("{path}: [{name}]: {problem}"))?;
                 if value.is_empty() || value.chars().any(char::is_control) {
                     return Err(format!("{path}: [{name}]: `{key}` is empty, or has control characters"));
                 }
-            }
-            Ok((name, OAuthClient { id: app.client_id, secret: Secret::new(secret) }))
+                Ok(value)
+            };
+            Ok((name.clone(), OAuthClient { id: value("client_id")?, secret: Secret::new(value("client_secret")?) }))
         })
         .collect()
 }
@@ -54,11 +53,21 @@ mod tests {
         let apps = parse("apps.toml", "[one]\nclient_id = \"a\"\nclient_secret = \"hunter2\"\n").expect("apps");
         assert_eq!((apps["one"].id.as_str(), apps["one"].secret.expose()), ("a", "hunter2"));
         for (wrong, said) in [
-            ("[one]\nclient_id = \"a\"\n", "apps.toml:1: missing field `client_secret`"),
-            ("[one]\nclient_id = \"a\"\nclient_secret = \"hunter2\"\nid = 1\n", "apps.toml:4: unknown field `id`"),
-            ("[one]\nclient_id = \"\"\nclient_secret = \"hunter2\"\n", "apps.toml: [one]: `client_id` is empty"),
+            ("[one]\nclient_id = \"a\"\n", "apps.toml: [one]: `client_secret` is missing"),
+            (
+                "[one]\nclient_id = \"a\"\nclient_secret = \"hunter2\"\nid = 1\n",
+                "apps.toml: [one]: there is no key `id`",
+            ),
+            (
+                "[one]\nclient_id = \"\"\nclient_secret = \"hunter2\"\n",
+                "apps.toml: [one]: `client_id` is missing, empty",
+            ),
             ("[one\nclient_secret = \"hunter2\"", "apps.toml:1: "),
-            ("one = \"hunter2\"", "apps.toml:1: "),
+            ("one = \"hunter2\"", "apps.toml: `one` is no table"),
+            (
+                "[one]\nclient_id = \"a\"\nclient_secret = [\"hunter2\"]\n",
+                "apps.toml: [one]: `client_secret` is missing",
+            ),
         ] {
             let problem = parse("apps.toml", wrong).expect_err(wrong);
             assert!(problem.starts_with(said) && !problem.contains("hunter2"), "{wrong}: {problem}");

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     connector::AuthFlow,
+    encoded::Encoded,
     id::{ConnectionId, HistoryId, OperatorId},
     test_report::TestReport,
     vocabulary::vocabulary,
@@ -60,12 +61,12 @@ pub struct Connection {
     /// Sorted, without repeats.
     pub scopes_granted: Vec<String>,
     /// The settings that are no secret, in the order of the manifest's fields.
-    pub configuration: Vec<(String, String)>,
+    pub configuration: Encoded<Vec<(String, String)>>,
     pub destination_label: Option<String>,
     /// One at a time, in the order of acceptance.
     pub ordered_delivery: bool,
     pub expires_at: Option<DateTime<Utc>>,
-    pub last_test: Option<TestReport>,
+    pub last_test: Option<Encoded<TestReport>>,
     pub last_delivery_at: Option<DateTime<Utc>>,
     pub operator_of_record: OperatorId,
     pub created_at: DateTime<Utc>,

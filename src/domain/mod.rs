@@ -10,6 +10,7 @@ pub mod clock;
 pub mod connection;
 pub mod connector;
 pub mod delivery;
+pub mod encoded;
 pub mod event;
 pub mod exchange;
 pub mod fold;

@@ -34,13 +34,14 @@ pub fn is_plain(response: &Response) -> bool {
 #[must_use]
 pub fn to_json(response: &Response) -> Vec<u8> {
     let mut out = vec![b'{'];
-    if !is_request_error(response) {
-        out.extend_from_slice(b"\"data\":");
-        write_value(&response.data, &mut out);
-    }
+    // First, as the specification recommends (GraphQL, section 7.1).
     if !response.errors.is_empty() {
         next(&mut out, "\"errors\":");
         write(&response.errors, &mut out);
+    }
+    if !is_request_error(response) {
+        next(&mut out, "\"data\":");
+        write_value(&response.data, &mut out);
     }
     if !response.extensions.is_empty() {
         next(&mut out, "\"extensions\":");

@@ -71,7 +71,7 @@ impl Api {
     /// The API over this gateway.
     #[must_use]
     pub fn new(gateway: Gateway, settings: ApiSettings) -> Self {
-        let gate = Gate::new(&sdl(), settings.limits);
+        let gate = Gate::new(&sdl(), settings.limits, settings.introspection);
         let introspector = Introspector::new(settings.introspection, gate.schema());
         let schema = build().disable_introspection().finish();
         Self(Arc::new(Inner { schema, gateway, gate, persisted: PersistedOperations::new(), introspector }))

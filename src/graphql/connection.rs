@@ -19,7 +19,9 @@ use super::{
     viewer::Operator,
 };
 use crate::{
-    domain::{self, capability::Capability as Needs, connection::Connection, page::PageRequest, query},
+    domain::{
+        self, capability::Capability as Needs, connection::Connection, encoded::Encoded, page::PageRequest, query,
+    },
     service::Failure,
 };
 
@@ -39,6 +41,14 @@ impl ConnectionRecord {
 
     fn scope(&self) -> &SharedScope {
         &self.0.set.scope
+    }
+
+    /// A part of the row that is read where it is asked for.
+    fn read<T>(&self, part: &Encoded<T>) -> async_graphql::Result<T> {
+        part.read().ok_or_else(|| {
+            tracing::error!(connection = %self.row().id, "a part of a connection's row cannot be read");
+            self.scope().error(Failure::Internal)
+        })
     }
 
     /// Whether it has not been granted all the scopes that it needs of these: for the filter of a stream.
@@ -122,17 +132,15 @@ impl ConnectionRecord {
     }
 
     /// The settings that are no secret: an address, a region, a list. The query of an address stays sealed.
-    async fn configuration(&self) -> Vec<ConfigurationValue> {
+    fn configuration(&self) -> async_graphql::Result<Vec<ConfigurationValue>> {
         let connector = self.scope().gateway.library().get(&self.row().connector_slug);
         let fields = connector.and_then(|connector| connector.flow(self.row().auth_flow)).map(|flow| &flow.fields);
         let label = |name: &str| {
             let field = fields.and_then(|fields| fields.iter().find(|field| field.name == name));
             field.map_or_else(|| name.to_owned(), |field| field.label.clone())
         };
-        let values = self.row().configuration.iter();
-        values
-            .map(|(name, value)| ConfigurationValue { name: name.clone(), label: label(name), value: value.clone() })
-            .collect()
+        let values = self.read(&self.row().configuration)?.into_iter();
+        Ok(values.map(|(name, value)| ConfigurationValue { label: label(&name), name, value }).collect())
     }
 
     /// Where it delivers, for a list: `POST /events`. Never credentials, a query or a secret part of a path.
@@ -150,8 +158,8 @@ impl ConnectionRecord {
         self.row().expires_at.map(DateTime)
     }
 
-    async fn last_test(&self) -> Option<TestReport> {
-        self.row().last_test.clone().map(TestReport)
+    fn last_test(&self) -> async_graphql::Result<Option<TestReport>> {
+        self.row().last_test.as_ref().map(|test| self.read(test).map(TestReport)).transpose()
     }
 
     async fn last_delivery_at(&self) -> Option<DateTime> {

@@ -16,7 +16,7 @@ use super::{
     rows::{storable_or_none, word},
     schema::activity_entries,
     stream,
-    transaction::{both, transaction},
+    transaction::{both, rows, transaction},
 };
 use crate::domain::{
     activity::{ActivityAction, ActivityEntry, ActivityOutcome},
@@ -151,7 +151,7 @@ pub async fn find(db: &Db, site: SiteId, id: ActivityId) -> Result<Option<Activi
 pub async fn list_by_ids(db: &Db, site: SiteId, ids: &[ActivityId]) -> Result<Vec<ActivityEntry>> {
     let wanted = of_site(site).and("").any_integer("activity_entries.id", ids.iter().map(|id| id.0).collect());
     let conn = &mut db.reader().await?;
-    let rows: Vec<Row> = both!(conn, activity_entries::table.filter(wanted).select(Row::as_select()).load(conn).await)?;
+    let rows: Vec<Row> = rows!(conn, activity_entries::table.filter(wanted).select(Row::as_select()))?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -165,7 +165,7 @@ pub async fn list(
     let order = Keyset { key: None, id: "activity_entries.id", direction: OrderDirection::Desc };
     let wanted = order.within(matching(site, filter), request)?;
     let conn = &mut db.reader().await?;
-    let rows: Vec<Row> = both!(
+    let rows: Vec<Row> = rows!(
         conn,
         Limited {
             query: activity_entries::table
@@ -174,8 +174,6 @@ pub async fn list(
                 .select(Row::as_select()),
             limit: keyset::rows_to_read(request),
         }
-        .load(conn)
-        .await
     )?;
     keyset::page(rows, request, |row| {
         let place = Place { key: SortKey::Null, id: row.id };

@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt::Write as _, marker::PhantomData};
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    AppearsOnTable, Expression, QueryResult, SelectableExpression,
+    AppearsOnTable, Expression, QueryResult, RunQueryDsl, SelectableExpression,
     backend::Backend,
     expression::{TypedExpressionType, ValidGrouping, is_aggregate},
     pg::Pg,
@@ -198,6 +198,8 @@ impl<ST> QueryId for Fragment<ST> {
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
+impl<ST, Conn> RunQueryDsl<Conn> for Fragment<ST> {}
+
 impl<ST: TypedExpressionType> Expression for Fragment<ST> {
     type SqlType = ST;
 }
@@ -222,6 +224,8 @@ pub(super) struct Limited<Q> {
 impl<Q: Query> Query for Limited<Q> {
     type SqlType = Q::SqlType;
 }
+
+impl<Q, Conn> RunQueryDsl<Conn> for Limited<Q> {}
 
 impl<Q> QueryId for Limited<Q> {
     type QueryId = ();

@@ -12,7 +12,7 @@ use super::{
     moment::At,
     rows::{word, word_or_none},
     schema::state_history,
-    transaction::both,
+    transaction::{both, rows},
 };
 use crate::domain::{
     connection::{ConnectionState, StateChangeCause, StateHistoryEntry},
@@ -84,14 +84,12 @@ pub async fn list(
         .integer(connection.0);
     let wanted = order.within(of_connection, request)?;
     let conn = &mut db.reader().await?;
-    let rows: Vec<Row> = both!(
+    let rows: Vec<Row> = rows!(
         conn,
         Limited {
             query: state_history::table.filter(wanted).order(order.order(request.backwards)).select(Row::as_select()),
             limit: keyset::rows_to_read(request),
         }
-        .load(conn)
-        .await
     )?;
     keyset::page(rows, request, |row| {
         let place = Place { key: SortKey::Null, id: row.id };

@@ -5,8 +5,13 @@ use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _};
 use diesel_async::RunQueryDsl;
 
 use super::{
-    database::Db, error::Result, fragment::Condition, moment::At, rows::storable_or_none, schema::operators,
-    transaction::both,
+    database::Db,
+    error::Result,
+    fragment::Condition,
+    moment::At,
+    rows::storable_or_none,
+    schema::operators,
+    transaction::{both, rows},
 };
 use crate::domain::id::{OperatorId, SiteId};
 
@@ -48,9 +53,7 @@ pub async fn list_by_ids(db: &Db, site: SiteId, ids: &[OperatorId]) -> Result<Ve
         .and("")
         .any_integer("operators.operator_id", ids.iter().map(|id| id.0).collect());
     let conn = &mut db.reader().await?;
-    let rows: Vec<(i64, Option<String>)> = both!(
-        conn,
-        operators::table.filter(wanted).select((operators::operator_id, operators::name)).load(conn).await
-    )?;
+    let rows: Vec<(i64, Option<String>)> =
+        rows!(conn, operators::table.filter(wanted).select((operators::operator_id, operators::name)))?;
     Ok(rows.into_iter().map(|(id, name)| (OperatorId(id), name)).collect())
 }

@@ -11,7 +11,7 @@ use super::{
     moment::At,
     rows::{folded, from_json, json, storable},
     schema::roles,
-    transaction::both,
+    transaction::{both, rows},
 };
 use crate::domain::{
     capability::{Capabilities, Capability},
@@ -24,14 +24,12 @@ use crate::domain::{
 pub async fn list(db: &Db, site: SiteId) -> Result<Vec<(String, Capabilities)>> {
     let conn = &mut db.reader().await?;
     let read = async {
-        both!(
+        rows!(
             conn,
             roles::table
                 .filter(roles::site_id.eq(site.get()))
                 .order(roles::name_folded.asc())
                 .select((roles::name, roles::capabilities))
-                .load(conn)
-                .await
         )
     };
     let rows: Vec<(String, String)> = in_place::brief(read).await?;

@@ -18,7 +18,7 @@ use super::{
     moment::At,
     rows::{Number, word, word_or_none},
     schema::{stream_counters, stream_events},
-    transaction::both,
+    transaction::{both, rows},
 };
 use crate::domain::{
     connection::{ConnectionChange, ConnectionState, StateChangeCause},
@@ -45,14 +45,8 @@ pub async fn positions(db: &Db, sites: &[SiteId]) -> Result<Vec<(SiteId, i64)>> 
     let wanted =
         Condition::new("").any_integer("stream_counters.site_id", sites.iter().map(|site| site.get()).collect());
     let conn = &mut db.reader().await?;
-    let rows: Vec<(i64, i64)> = both!(
-        conn,
-        stream_counters::table
-            .filter(wanted)
-            .select((stream_counters::site_id, stream_counters::number))
-            .load(conn)
-            .await
-    )?;
+    let rows: Vec<(i64, i64)> =
+        rows!(conn, stream_counters::table.filter(wanted).select((stream_counters::site_id, stream_counters::number)))?;
     // Only numbers that the caller handed in come back, so no site is made here that it did not know.
     Ok(sites
         .iter()
@@ -63,7 +57,7 @@ pub async fn positions(db: &Db, sites: &[SiteId]) -> Result<Vec<(SiteId, i64)>> 
 /// The site's events after `number`, in order, at most `limit`.
 pub async fn list_after(db: &Db, site: SiteId, number: i64, limit: u32) -> Result<Vec<StreamEvent>> {
     let conn = &mut db.reader().await?;
-    let rows: Vec<EventRow> = both!(
+    let rows: Vec<EventRow> = rows!(
         conn,
         Limited {
             query: stream_events::table
@@ -73,8 +67,6 @@ pub async fn list_after(db: &Db, site: SiteId, number: i64, limit: u32) -> Resul
                 .select(EventRow::as_select()),
             limit,
         }
-        .load(conn)
-        .await
     )?;
     rows.into_iter().map(StreamEvent::try_from).collect()
 }

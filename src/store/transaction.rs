@@ -97,6 +97,21 @@ macro_rules! both {
 }
 pub(super) use both;
 
+/// The rows of a query. On SQLite they are read from the connection as they come: diesel-async would first copy every
+/// value of every row into memory of its own.
+macro_rules! rows {
+    ($conn:ident, $query:expr) => {
+        match $conn {
+            $crate::store::database::Conn::Sqlite($conn) => {
+                let query = $query;
+                $conn.spawn_blocking(move |conn| diesel::RunQueryDsl::load(query, conn)).await
+            }
+            $crate::store::database::Conn::Postgres($conn) => diesel_async::RunQueryDsl::load($query, $conn).await,
+        }
+    };
+}
+pub(super) use rows;
+
 /// Reads at most one row, and keeps others from changing it until the transaction ends. On SQLite nobody
 /// else writes anyway, since the transaction began with BEGIN IMMEDIATE.
 macro_rules! locked {

@@ -1,21 +1,39 @@
 //! From where a request comes: the peer, or whom a proxy that is trusted names (RFC 7239, and `X-Forwarded-For`).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::http::{HeaderMap, header};
 use ipnet::IpNet;
 
-/// The address of the peer of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub IpAddr);
+use super::connections::ConnectionPlace;
+
+/// The peer of a connection.
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub address: IpAddr,
+    /// Whoever takes the connection over holds its place.
+    pub place: Arc<ConnectionPlace>,
+}
+
+/// Whether this is the address of a proxy that is trusted.
+pub(super) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|range| range.contains(&address.to_canonical()))
+}
+
+/// What counts as one address: of IPv6 a network of 64 bits, since each host has a whole one (RFC 6177).
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
+        address @ IpAddr::V4(_) => address,
+    }
+}
 
 /// The nearest address that is no trusted proxy's. What stands further left in the headers was said by that
 /// address, and so proves nothing.
 pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|range| range.contains(&address.to_canonical()));
     let mut nearest = peer;
     for named in forwarded(headers).into_iter().rev() {
-        if !is_trusted(&nearest) {
+        if !is_trusted(nearest, trusted) {
             break;
         }
         match named {

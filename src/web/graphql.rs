@@ -38,8 +38,8 @@ pub(super) async fn handle(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    if let Some(Extension(Peer(peer))) = peer
-        && let Err(refused) = check_address(&state, peer, &parts.headers)
+    if let Some(Extension(Peer { address, .. })) = peer
+        && let Err(refused) = check_address(&state, address, &parts.headers)
     {
         return *refused;
     }

@@ -8,6 +8,7 @@ mod accept;
 mod address;
 mod answer;
 mod authentication;
+mod connections;
 mod envelope;
 mod graphql;
 mod health;
@@ -38,7 +39,8 @@ use tower_http::compression::{
 use url::Url;
 
 pub use self::{
-    server::{Stop, serve},
+    connections::Connections,
+    server::{Accepting, Stop, Timeouts, serve},
     throttle::{Rate, Throttle},
     token::{Holder, MODULE_MAX, NUMBER_MAX, TEXT_MAX, TokenSettings, TokenVerifier, is_module_name, mint},
 };
@@ -82,6 +84,8 @@ pub struct WebSettings {
     pub return_origins: Vec<String>,
     /// Proxies that say truly for whom they ask.
     pub trusted_proxies: Vec<IpNet>,
+    /// The same as in [`Accepting`].
+    pub timeouts: Timeouts,
 }
 
 type Shared = Arc<WebState>;

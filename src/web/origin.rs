@@ -70,6 +70,7 @@ mod tests {
             max_subscriptions: 1,
             return_origins: vec!["https://console.example".to_owned()],
             trusted_proxies: Vec::new(),
+            timeouts: crate::web::Timeouts::default(),
         }
     }
 

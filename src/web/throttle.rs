@@ -12,6 +12,7 @@ use std::{
 
 use quick_cache::sync::Cache;
 
+use super::address::network;
 use crate::domain::{
     clock::SharedClock,
     id::{OperatorId, SiteId},
@@ -116,17 +117,12 @@ impl Throttle {
         self.0.callers.take(&Who::of(principal), self.now())
     }
 
-    /// Counts a request from this address. Those of one IPv6 network of 64 bits are one: each host has a whole one
-    /// (RFC 6177).
+    /// Counts a request from this address.
     ///
     /// # Errors
     /// How long to wait.
     pub(super) fn address(&self, address: IpAddr) -> Result<(), Wait> {
-        let key = match address.to_canonical() {
-            IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
-            address @ IpAddr::V4(_) => address,
-        };
-        self.0.addresses.take(&key, self.now())
+        self.0.addresses.take(&network(address), self.now())
     }
 
     /// A place for a socket of this caller, until it is dropped.

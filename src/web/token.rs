@@ -8,7 +8,9 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::domain::{
     clock::{Clock, SharedClock},
@@ -25,6 +27,8 @@ pub const TEXT_MAX: usize = 120;
 pub const MODULE_MAX: usize = 64;
 /// The greatest number of a site or an operator: what the API's `Int` carries (GraphQL, section 3.5.1).
 pub const NUMBER_MAX: i64 = i32::MAX as i64;
+/// How many verified tokens are remembered.
+const KNOWN_MAX: usize = 10_000;
 /// How far another machine's clock may be ahead when it says when a token was made, in seconds.
 const SKEW_SECONDS: i64 = 5;
 
@@ -73,11 +77,27 @@ impl Audience {
     }
 }
 
+/// What a token says that was verified. Time goes on, and so is looked at each time.
+#[derive(Clone)]
+struct Known {
+    principal: Principal,
+    /// `iat` or `nbf`, whichever is later.
+    since: Option<i64>,
+}
+
+impl Known {
+    fn holder(self, now: DateTime<Utc>) -> Option<Principal> {
+        (self.principal.expires_at > now && has_come(self.since, now)).then_some(self.principal)
+    }
+}
+
 /// Verifies bearer tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct TokenVerifier(Arc<Inner>);
 
 struct Inner {
+    /// Tokens that were verified, by their SHA-256. It dies with the key that they were verified by.
+    known: Cache<[u8; 32], Known>,
     key: DecodingKey,
     validation: Validation,
     issuer: Option<String>,
@@ -91,12 +111,13 @@ impl TokenVerifier {
     pub fn new(settings: &TokenSettings, clock: SharedClock) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         // The library asks the system's clock, and lets an audience through that nobody asked for:
-        // time, issuer and audience are checked in `principal`.
+        // time, issuer and audience are checked here.
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
         Self(Arc::new(Inner {
+            known: Cache::new(KNOWN_MAX),
             key: DecodingKey::from_secret(settings.secret.expose()),
             validation,
             issuer: settings.issuer.clone(),
@@ -113,21 +134,25 @@ impl TokenVerifier {
         if token.len() > TOKEN_MAX {
             return Err(Unauthenticated);
         }
-        let Inner { key, validation, .. } = &*self.0;
+        let Inner { known, key, validation, clock, .. } = &*self.0;
+        let hash = Sha256::digest(token).into();
+        if let Some(seen) = known.get(&hash) {
+            return seen.holder(clock.now()).ok_or(Unauthenticated);
+        }
         let token = jsonwebtoken::decode::<Claims>(token, key, validation).map_err(|_| Unauthenticated)?;
         // RFC 7515, section 4.1.11: an extension that is marked critical and not understood.
         if token.header.crit.is_some() {
             return Err(Unauthenticated);
         }
-        self.principal(token.claims).ok_or(Unauthenticated)
+        let since = token.claims.iat.max(token.claims.nbf);
+        let verified = Known { principal: self.principal(token.claims).ok_or(Unauthenticated)?, since };
+        let holder = verified.clone().holder(clock.now()).ok_or(Unauthenticated)?;
+        known.insert(hash, verified);
+        Ok(holder)
     }
 
     fn principal(&self, claims: Claims) -> Option<Principal> {
-        let now = self.0.clock.now();
-        let expires_at = DateTime::from_timestamp(claims.exp, 0).filter(|at| *at > now)?;
-        if !has_come(claims.iat, now) || !has_come(claims.nbf, now) {
-            return None;
-        }
+        let expires_at = DateTime::from_timestamp(claims.exp, 0)?;
         if self.0.issuer.is_some() && self.0.issuer != claims.iss {
             return None;
         }

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use proptest::prelude::*;
@@ -61,6 +63,42 @@ fn signed(claims: &Value) -> String {
 
 fn holder(actor: Actor) -> Holder {
     Holder { site: 12, actor, role: "Viewer".to_owned() }
+}
+
+/// Shows the second that it is set to.
+struct Set(AtomicI64);
+
+impl Clock for Set {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.0.load(Ordering::Relaxed), 0).expect("a time")
+    }
+
+    fn sleep_until(&self, _: DateTime<Utc>) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[test]
+fn a_known_token_is_good_for_its_time_and_its_key_only() {
+    let clock = Arc::new(Set(AtomicI64::new(NOW)));
+    let verifier = TokenVerifier::new(&settings(), clock.clone());
+    let good = signed(&with(&[("nbf", json!(NOW - 10))]));
+    let first = verifier.verify(&good).expect("right");
+    assert_eq!(verifier.0.known.len(), 1);
+    for (now, is_good) in [(NOW + 59, true), (NOW + 60, false), (NOW + 61, false), (NOW, true), (NOW - 6, false)] {
+        clock.0.store(now, Ordering::Relaxed);
+        assert_eq!(verifier.verify(&good).is_ok(), is_good, "at {now}");
+    }
+    clock.0.store(NOW, Ordering::Relaxed);
+    let again = verifier.verify(&good).expect("right");
+    assert_eq!((again.site, again.actor, again.role), (first.site, first.actor, first.role));
+    assert!(verifier.verify(&good[..good.len() - 1]).is_err(), "the whole token counts");
+    let other = TokenSettings { secret: SecretBytes::new(b"another key of tests, 32 bytes..".to_vec()), ..settings() };
+    assert!(TokenVerifier::new(&other, clock).verify(&good).is_err());
+    for more in 0..10 {
+        assert!(verifier.verify(&format!("{good}{more}")).is_err());
+    }
+    assert_eq!(verifier.0.known.len(), 1, "what is refused is not kept");
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl Connected<'_> {
         let context = self.context(grant, &signing);
         let request = build_delivery(self.connector, AuthFlow::Oauth, operation, &event, &context).expect("a request");
         let answer = send(self.client, request).await;
-        read_delivery(self.connector, operation, Ok(&answer), self.now()).verdict
+        read_delivery(self.connector, AuthFlow::Oauth, operation, Ok(&answer), self.now()).verdict
     }
 }
 

@@ -19,8 +19,9 @@ use integrations_gateway::{
     sandbox::SandboxApp,
     store::{self, Db},
     vault::MasterKeys,
-    web::{Holder, TokenSettings, mint},
+    web::{Holder, Timeouts, TokenSettings, mint},
 };
+use ipnet::IpNet;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
@@ -93,6 +94,8 @@ struct Setup {
     introspection: Introspection,
     limits: Limits,
     dev: bool,
+    trusted_proxies: Vec<IpNet>,
+    timeouts: Timeouts,
 }
 
 /// Bounds as they are by default, but as often as the test likes.
@@ -103,6 +106,8 @@ fn limits() -> Limits {
         documents: DocumentLimits::default(),
         max_sockets: 100,
         max_subscriptions: 100,
+        max_connections: 10_000,
+        max_connections_per_address: 1_000,
         rate: None,
         address_rate: None,
     }
@@ -167,13 +172,15 @@ impl TestApp {
             introspection: Introspection::On,
             limits: limits(),
             dev: true,
+            trusted_proxies: Vec::new(),
+            timeouts: Timeouts::default(),
         };
         Self::boot(setup, ManualClock::new(), true).await
     }
 
     async fn boot(setup: Setup, clock: Arc<ManualClock>, workers: bool) -> Self {
         let entropy = SeededEntropy::new(setup.seed);
-        let wiring = Wiring { clock: clock.clone(), entropy, workers };
+        let wiring = Wiring { clock: clock.clone(), entropy, workers, timeouts: setup.timeouts };
         let app = App::start(config(&setup), wiring).await.unwrap_or_else(|error| panic!("no start: {error}"));
         let address = app.address;
         let (client, no_redirects) = (http::client(), http::client_that_stays());
@@ -193,6 +200,18 @@ impl TestApp {
     /// As [`Self::restart`], with other bounds for clients.
     pub async fn restart_bounded(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.setup.limits);
+        self.again(true).await
+    }
+
+    /// As [`Self::restart`], behind proxies that say truly for whom they ask.
+    pub async fn restart_behind(mut self, proxies: &str) -> Self {
+        self.setup.trusted_proxies = vec![proxies.parse().expect("a range")];
+        self.again(true).await
+    }
+
+    /// As [`Self::restart`], with other patience for peers that are silent.
+    pub async fn restart_waiting(mut self, change: impl FnOnce(&mut Timeouts)) -> Self {
+        change(&mut self.setup.timeouts);
         self.again(true).await
     }
 
@@ -384,7 +403,7 @@ fn config(setup: &Setup) -> Config {
         extra_ca: setup.ca_pem.clone().map(String::into_bytes),
         introspection: setup.introspection,
         limits: setup.limits,
-        trusted_proxies: Vec::new(),
+        trusted_proxies: setup.trusted_proxies.clone(),
         shutdown_grace: Duration::from_secs(20),
         dev: setup.dev,
         migrate: true,

@@ -1,5 +1,7 @@
 //! A socket as a client sees it, frame by frame: what it says when, and with which code it closes.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -280,6 +282,27 @@ async fn a_socket_runs_only_so_many_operations_at_a_time() {
     socket.subscribe("7", VIEWER).await;
     assert_eq!(socket.next().await["type"], "next");
     drop(socket);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_answers_no_ping_is_cut_off_and_one_that_does_stays() {
+    let app = TestApp::start().await.restart_waiting(|timeouts| timeouts.alive = Duration::from_secs(1)).await;
+    // The library answers pings when it reads. This one reads so late that the gateway has given it up.
+    let mut dead = Socket::ready(&app, "Viewer").await;
+    let mut alive = Socket::ready(&app, "Viewer").await;
+    for _ in 0..3 {
+        match alive.frame().await.expect("an open socket").expect("a frame") {
+            Message::Ping(_) => alive.0.flush().await.expect("the pong is sent"),
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+    assert!(matches!(dead.frame().await, Some(Ok(Message::Ping(_)))), "it was asked once");
+    let end = dead.frame().await;
+    assert!(!matches!(end, Some(Ok(_))), "it was asked no more, and not told goodbye: {end:?}");
+    alive.subscribe("1", VIEWER).await;
+    assert_eq!(alive.next().await["type"], "next");
+    drop(alive);
     app.stop().await;
 }
 

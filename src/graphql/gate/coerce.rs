@@ -21,12 +21,18 @@ pub struct WrongVariable {
     pub path: String,
     /// What is wrong, and what would be right.
     pub problem: String,
+    /// What would be right by names of the schema: not for those who are not shown all of it.
+    pub names: Option<String>,
 }
 
 impl WrongVariable {
     /// Null was given for a variable that stands where it may not.
     pub(super) fn null(name: &Name) -> Self {
-        Self { path: format!("${name}"), problem: "is null; a value is expected where it stands".to_owned() }
+        Self {
+            path: format!("${name}"),
+            problem: "is null; a value is expected where it stands".to_owned(),
+            names: None,
+        }
     }
 }
 
@@ -56,11 +62,11 @@ pub(super) fn coerce(
 fn wrong(path: &str, problem: impl Into<String>) -> WrongVariable {
     let mut path = path.to_owned();
     path.truncate(path.floor_char_boundary(PATH_MAX));
-    WrongVariable { path, problem: problem.into() }
+    WrongVariable { path, problem: problem.into(), names: None }
 }
 
 fn missing(path: String, ty: &Type) -> WrongVariable {
-    WrongVariable { path, problem: format!("is a {ty}, and was not given") }
+    WrongVariable { path, problem: format!("is a {ty}, and was not given"), names: None }
 }
 
 fn coerce_value(schema: &Schema, ty: &Type, value: Value, path: &str) -> Result<Value, WrongVariable> {
@@ -82,7 +88,8 @@ fn coerce_value(schema: &Schema, ty: &Type, value: Value, path: &str) -> Result<
                     return Ok(value);
                 }
                 let values: Vec<&str> = ty.values.keys().map(Name::as_str).collect();
-                Err(wrong(path, format!("is no {name}; one of {} is expected", values.join(", "))))
+                let names = Some(format!("one of {} is expected", values.join(", ")));
+                Err(WrongVariable { names, ..wrong(path, format!("is no {name}")) })
             }
             Some(ExtendedType::InputObject(input)) => coerce_object(schema, input, value, path),
             _ => coerce_scalar(name, value, path),
@@ -97,8 +104,9 @@ fn coerce_object(schema: &Schema, input: &InputObjectType, value: Value, path: &
     if let Some(unknown) = given.keys().find(|name| !input.fields.contains_key(name.as_str())) {
         let known: Vec<&str> = input.fields.keys().map(Name::as_str).collect();
         let unknown: String = unknown.chars().take(60).collect();
-        let problem = format!("is no field of {}; it has {}", input.name, known.join(", "));
-        return Err(wrong(&format!("{path}.{unknown}"), problem));
+        let names = Some(format!("it has {}", known.join(", ")));
+        let problem = format!("is no field of {}", input.name);
+        return Err(WrongVariable { names, ..wrong(&format!("{path}.{unknown}"), problem) });
     }
     if input.directives.has("oneOf") && (given.len() != 1 || given.values().any(Value::is_null)) {
         return Err(wrong(path, format!("exactly one field of {} must be given, and not null", input.name)));

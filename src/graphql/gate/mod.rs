@@ -31,8 +31,10 @@ use self::{
     coerce::WrongVariable,
     cost::{Cost, Costs},
     expansion::Expansion,
+    syntax::Tokens,
 };
 pub(super) use self::{persisted::PersistedOperations, plan::Plan, refusal::limit_error};
+use super::introspection::Introspection;
 
 /// What documents are bounded by.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +51,7 @@ pub struct DocumentLimits {
 
 impl Default for DocumentLimits {
     fn default() -> Self {
-        Self { bytes: 64 * 1024, tokens: 4_000, depth: 20, cost: 20_000 }
+        Self { bytes: 64 * 1024, tokens: 2_500, depth: 20, cost: 20_000 }
     }
 }
 
@@ -92,6 +94,7 @@ impl Weighter<Arc<str>, Checked> for Weight {
 pub struct Gate {
     schema: Valid<Schema>,
     limits: DocumentLimits,
+    shown: Introspection,
     cache: Cache<Arc<str>, Checked, Weight>,
 }
 
@@ -102,14 +105,14 @@ pub(super) struct Selected {
 }
 
 impl Gate {
-    /// A gate before this schema.
+    /// A gate before this schema, of which so much is shown.
     ///
     /// # Panics
     /// Where the schema is not valid: it is our own.
     #[must_use]
-    pub fn new(sdl: &str, limits: DocumentLimits) -> Self {
+    pub fn new(sdl: &str, limits: DocumentLimits, shown: Introspection) -> Self {
         let schema = Schema::parse_and_validate(sdl, "schema.graphql").expect("the exported schema is valid");
-        Self { schema, limits, cache: Cache::with_weighter(CACHE_ITEMS, CACHE_MAX, Weight) }
+        Self { schema, limits, shown, cache: Cache::with_weighter(CACHE_ITEMS, CACHE_MAX, Weight) }
     }
 
     /// Takes a request through the whole gate without running it: for whoever wants to know what it says.
@@ -149,22 +152,22 @@ impl Gate {
     }
 
     fn read(&self, text: &str) -> Checked {
-        let tokens = syntax::count_tokens(text);
-        if tokens > self.limits.tokens {
-            let (found, bound) = (tokens as u64, self.limits.tokens as u64);
+        let tokens = Tokens::read(text, self.limits.tokens);
+        if tokens.count > self.limits.tokens {
+            let (found, bound) = (tokens.count as u64, self.limits.tokens as u64);
             return Err(refusal::over("document", "tokens", found, bound, "GATEWAY_MAX_TOKENS"));
         }
-        let text = &*syntax::without_commas_after_spreads(text);
+        let text = &*tokens.without_commas_after_spreads();
         let mut parser = Parser::new().recursion_limit(NESTING_MAX);
         let ast = match parser.parse_ast(text, "document") {
             Ok(ast) => ast,
             Err(_) if parser.recursion_reached() > NESTING_MAX => return Err(refusal::nested(NESTING_MAX)),
             Err(failed) => return Err(refusal::syntax(&failed.errors)),
         };
-        if let Some(at) = syntax::find_missing_colon(text, NESTING_MAX) {
+        self.check_expansion(&ast)?;
+        if let Some(at) = tokens.find_missing_colon() {
             return Err(refusal::missing_colon(at));
         }
-        self.check_expansion(&ast)?;
         let typed = match ast.to_executable_validate(&self.schema) {
             Ok(typed) => typed,
             Err(invalid) if rules::are_mistaken(&self.schema, &invalid.partial, &invalid.errors) => {
@@ -203,11 +206,12 @@ impl Gate {
     /// The variable that does not fit, or what the operation would cost.
     pub(super) fn admit(&self, selected: &Selected, given: Map<String, Value>) -> Result<Admitted, Refused> {
         let Selected { document, operation } = selected;
-        let variables = coerce::coerce(&self.schema, operation, given).map_err(|wrong| refusal::variable(&wrong))?;
+        let variables =
+            coerce::coerce(&self.schema, operation, given).map_err(|wrong| refusal::variable(&wrong, self.shown))?;
         let is_null = |name: &Name| variables.get(name.as_str()).is_some_and(Value::is_null);
         let never_null = document.never_null.iter().filter(|(of, _)| *of == operation.name);
         if let Some((_, name)) = never_null.into_iter().find(|(_, name)| is_null(name)) {
-            return Err(refusal::variable(&WrongVariable::null(name)));
+            return Err(refusal::variable(&WrongVariable::null(name), self.shown));
         }
         let cost = match document.costs.of_operation(operation) {
             Cost::Known(cost) => cost,

@@ -6,6 +6,7 @@ use apollo_compiler::{ExecutableDocument, parser::SourceSpan, validation::Diagno
 use async_graphql::{Pos, ServerError, Value};
 
 use super::{Refused, coerce::WrongVariable, rules::Broken};
+use crate::graphql::introspection::Introspection;
 
 /// The most errors that are told of one document: whoever mends the first ones asks again.
 const ERRORS_MAX: usize = 20;
@@ -101,9 +102,16 @@ pub(super) fn is_about_secret(refused: &Refused) -> bool {
     refused.iter().any(|error| code(error) == Some(Value::from("BAD_USER_INPUT")))
 }
 
-/// A variable that does not fit the operation.
-pub(super) fn variable(wrong: &WrongVariable) -> Refused {
-    let mut error = error("BAD_USER_INPUT", format!("{}: {}", wrong.path, wrong.problem), None);
+/// A variable that does not fit the operation. Names of the schema are told only where everybody is shown all of it: who
+/// asks is not known yet.
+pub(super) fn variable(wrong: &WrongVariable, shown: Introspection) -> Refused {
+    let WrongVariable { path, problem, names } = wrong;
+    let message = match names {
+        Some(names) if shown == Introspection::On => format!("{path}: {problem}; {names}"),
+        Some(_) => format!("{path}: {problem}; the schema says what would be right"),
+        None => format!("{path}: {problem}"),
+    };
+    let mut error = error("BAD_USER_INPUT", message, None);
     error.extensions.get_or_insert_default().set("field", wrong.path.as_str());
     one(error)
 }

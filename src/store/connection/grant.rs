@@ -151,11 +151,10 @@ async fn keep(conn: &mut Conn, site: SiteId, row: &mut ConnectionRow, granted: &
     credential::write(conn, site, id, &granted.sealed).await?;
     let changed = row.scopes_granted != json(&scopes);
     row.scopes_granted = json(&scopes);
-    row.scopes_joined = joined(&scopes);
     row.expires_at = granted.expires_at.map(At);
     let set = (
         connections::scopes_granted.eq(&row.scopes_granted),
-        connections::scopes_joined.eq(&row.scopes_joined),
+        connections::scopes_joined.eq(joined(&scopes)),
         connections::expires_at.eq(row.expires_at),
     );
     both!(

@@ -1,9 +1,12 @@
 //! The list of a site's connections, in eight orders.
 
-use diesel::{QueryDsl as _, SelectableHelper as _};
+use diesel::{
+    QueryDsl as _, SelectableHelper as _,
+    sql_types::{Nullable, Text},
+};
 use diesel_async::RunQueryDsl;
 
-use super::row::ConnectionRow;
+use super::row::ShownRow;
 use crate::{
     domain::{
         connection::Connection,
@@ -16,11 +19,11 @@ use crate::{
     store::{
         database::Db,
         error::Result,
-        fragment::{Condition, Limited},
+        fragment::{Condition, Fragment, Limited},
         in_place,
         keyset::{self, KeyKind, KeySql, Keyset},
         schema::connections,
-        transaction::both,
+        transaction::{both, rows},
     },
 };
 
@@ -36,24 +39,22 @@ pub async fn list(
     let wanted = keyset.within(matching(site, filter), request)?;
     let conn = &mut db.reader().await?;
     let read = async {
-        both!(
+        rows!(
             conn,
             Limited {
                 query: connections::table
                     .filter(wanted)
                     .order(keyset.order(request.backwards))
-                    .select(ConnectionRow::as_select()),
+                    .select((ShownRow::as_select(), folded_key(order.field))),
                 limit: keyset::rows_to_read(request),
             }
-            .load(conn)
-            .await
         )
     };
     // What a filter leaves out may be most of what there is.
     let unfiltered = *filter == ConnectionFilter::default();
-    let rows: Vec<ConnectionRow> = if unfiltered { in_place::brief(read).await } else { read.await }?;
-    keyset::page(rows, request, |row| {
-        let place = Place { key: sort_key(order.field, &row), id: row.id };
+    let rows: Vec<(ShownRow, Option<String>)> = if unfiltered { in_place::brief(read).await } else { read.await }?;
+    keyset::page(rows, request, |(row, folded)| {
+        let place = Place { key: sort_key(order.field, &row, folded), id: row.id };
         Ok(Placed { row: row.try_into()?, place })
     })
 }
@@ -89,12 +90,22 @@ fn key_sql(order: Order<ConnectionOrderField>) -> KeySql {
     }
 }
 
-fn sort_key(field: ConnectionOrderField, row: &ConnectionRow) -> SortKey {
+/// What an order sorts by where no reading shows it.
+fn folded_key(field: ConnectionOrderField) -> Fragment<Nullable<Text>> {
+    Fragment::new(match field {
+        ConnectionOrderField::DisplayName => "connections.display_name_folded",
+        ConnectionOrderField::Connector => "connections.connector_name_folded",
+        ConnectionOrderField::Scopes => "connections.scopes_joined",
+        _ => "CAST(NULL AS text)",
+    })
+}
+
+fn sort_key(field: ConnectionOrderField, row: &ShownRow, folded: Option<String>) -> SortKey {
     match field {
-        ConnectionOrderField::DisplayName => SortKey::Text(row.display_name_folded.clone()),
-        ConnectionOrderField::Connector => SortKey::Text(row.connector_name_folded.clone()),
+        ConnectionOrderField::DisplayName | ConnectionOrderField::Connector | ConnectionOrderField::Scopes => {
+            SortKey::Text(folded.unwrap_or_default())
+        }
         ConnectionOrderField::State => SortKey::Text(row.state.clone()),
-        ConnectionOrderField::Scopes => SortKey::Text(row.scopes_joined.clone()),
         ConnectionOrderField::LastDeliveryAt => {
             row.last_delivery_at.map_or(SortKey::Null, |at| SortKey::Number(at.0.timestamp_micros()))
         }

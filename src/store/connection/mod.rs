@@ -11,6 +11,7 @@ mod row;
 use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl;
 
+use self::row::ShownRow;
 pub use self::{
     change::{Configured, configure, rename},
     create::{NewConnection, insert},
@@ -23,7 +24,13 @@ pub(super) use self::{
     observe::{Change, apply, end_failure_run},
     row::{ConnectionRow, lock, lock_for_dispatch, save},
 };
-use super::{database::Db, error::Result, fragment::Condition, schema::connections, transaction::both};
+use super::{
+    database::Db,
+    error::Result,
+    fragment::Condition,
+    schema::connections,
+    transaction::{both, rows},
+};
 use crate::domain::{
     connection::Connection,
     id::{ConnectionId, SiteId},
@@ -32,12 +39,12 @@ use crate::domain::{
 /// One connection of the site.
 pub async fn find(db: &Db, site: SiteId, id: ConnectionId) -> Result<Option<Connection>> {
     let conn = &mut db.reader().await?;
-    let row: Option<ConnectionRow> = both!(
+    let row: Option<ShownRow> = both!(
         conn,
         connections::table
             .filter(connections::id.eq(id.0))
             .filter(connections::site_id.eq(site.get()))
-            .select(ConnectionRow::as_select())
+            .select(ShownRow::as_select())
             .get_result(conn)
             .await
             .optional()
@@ -52,8 +59,7 @@ pub async fn list_by_ids(db: &Db, site: SiteId, ids: &[ConnectionId]) -> Result<
         .and("")
         .any_integer("connections.id", ids.iter().map(|id| id.0).collect());
     let conn = &mut db.reader().await?;
-    let rows: Vec<ConnectionRow> =
-        both!(conn, connections::table.filter(wanted).select(ConnectionRow::as_select()).load(conn).await)?;
+    let rows: Vec<ShownRow> = rows!(conn, connections::table.filter(wanted).select(ShownRow::as_select()))?;
     rows.into_iter().map(Connection::try_from).collect()
 }
 

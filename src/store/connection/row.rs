@@ -11,6 +11,7 @@ use crate::{
     domain::{
         connection::{Connection, ConnectionState},
         connector::AuthFlow,
+        encoded::Encoded,
         id::{ConnectionId, OperatorId, SiteId},
     },
     store::{
@@ -35,8 +36,6 @@ pub(in crate::store) struct ConnectionRow {
     pub(in crate::store) site_id: i64,
     #[diesel(skip_update)]
     pub(in crate::store) connector_slug: String,
-    #[diesel(skip_update)]
-    pub(in crate::store) connector_name_folded: String,
     pub(in crate::store) display_name: String,
     pub(in crate::store) display_name_folded: String,
     pub(in crate::store) state: String,
@@ -51,8 +50,6 @@ pub(in crate::store) struct ConnectionRow {
     pub(in crate::store) vendor_account_name_folded: Option<String>,
     #[diesel(skip_update)]
     pub(in crate::store) scopes_granted: String,
-    #[diesel(skip_update)]
-    pub(in crate::store) scopes_joined: String,
     pub(in crate::store) configuration: String,
     pub(in crate::store) destination_label: Option<String>,
     pub(in crate::store) ordered_delivery: bool,
@@ -71,13 +68,72 @@ pub(in crate::store) struct ConnectionRow {
     pub(in crate::store) updated_at: At,
 }
 
+/// The part of a connection's row that is shown: what readings read.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = connections)]
+pub(in crate::store) struct ShownRow {
+    pub(in crate::store) id: i64,
+    pub(in crate::store) connector_slug: String,
+    pub(in crate::store) display_name: String,
+    pub(in crate::store) state: String,
+    pub(in crate::store) state_reason: Option<String>,
+    pub(in crate::store) state_changed_at: At,
+    pub(in crate::store) auth_flow: String,
+    pub(in crate::store) vendor_account_id: Option<String>,
+    pub(in crate::store) vendor_account_name: Option<String>,
+    pub(in crate::store) scopes_granted: String,
+    pub(in crate::store) configuration: String,
+    pub(in crate::store) destination_label: Option<String>,
+    pub(in crate::store) ordered_delivery: bool,
+    pub(in crate::store) expires_at: Option<At>,
+    pub(in crate::store) last_test: Option<String>,
+    pub(in crate::store) last_delivery_at: Option<At>,
+    pub(in crate::store) operator_of_record: i64,
+    pub(in crate::store) created_at: At,
+    pub(in crate::store) updated_at: At,
+}
+
+impl From<ConnectionRow> for ShownRow {
+    fn from(row: ConnectionRow) -> Self {
+        Self {
+            id: row.id,
+            connector_slug: row.connector_slug,
+            display_name: row.display_name,
+            state: row.state,
+            state_reason: row.state_reason,
+            state_changed_at: row.state_changed_at,
+            auth_flow: row.auth_flow,
+            vendor_account_id: row.vendor_account_id,
+            vendor_account_name: row.vendor_account_name,
+            scopes_granted: row.scopes_granted,
+            configuration: row.configuration,
+            destination_label: row.destination_label,
+            ordered_delivery: row.ordered_delivery,
+            expires_at: row.expires_at,
+            last_test: row.last_test,
+            last_delivery_at: row.last_delivery_at,
+            operator_of_record: row.operator_of_record,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
 impl TryFrom<ConnectionRow> for Connection {
     type Error = StoreError;
 
     fn try_from(row: ConnectionRow) -> Result<Self> {
+        ShownRow::from(row).try_into()
+    }
+}
+
+impl TryFrom<ShownRow> for Connection {
+    type Error = StoreError;
+
+    fn try_from(row: ShownRow) -> Result<Self> {
         Ok(Self {
             id: ConnectionId(row.id),
-            state: row.state()?,
+            state: word(&row.state, ConnectionState::parse)?,
             connector_slug: row.connector_slug,
             display_name: row.display_name,
             state_reason: row.state_reason,
@@ -86,11 +142,11 @@ impl TryFrom<ConnectionRow> for Connection {
             vendor_account_id: row.vendor_account_id,
             vendor_account_name: row.vendor_account_name,
             scopes_granted: from_json(&row.scopes_granted)?,
-            configuration: from_json(&row.configuration)?,
+            configuration: Encoded::new(row.configuration, |text| from_json(text).ok()),
             destination_label: row.destination_label,
             ordered_delivery: row.ordered_delivery,
             expires_at: row.expires_at.map(DateTime::from),
-            last_test: row.last_test.as_deref().map(test_from_json).transpose()?,
+            last_test: row.last_test.map(|text| Encoded::new(text, |text| test_from_json(text).ok())),
             last_delivery_at: row.last_delivery_at.map(DateTime::from),
             operator_of_record: OperatorId(row.operator_of_record),
             created_at: row.created_at.0,

@@ -30,7 +30,7 @@ use super::{
     moment::At,
     rows::{Pair, folded, storable},
     schema::deliveries,
-    transaction::{both, transaction},
+    transaction::{both, rows, transaction},
 };
 use crate::domain::{
     delivery::{Delivery, DeliveryEntry, DeliveryStatus},
@@ -193,10 +193,8 @@ pub async fn list_by_ids(db: &Db, site: SiteId, ids: &[DeliveryId]) -> Result<Ve
         .and("")
         .any_integer("deliveries.id", ids.iter().map(|id| id.0).collect());
     let conn = &mut db.reader().await?;
-    let rows: Vec<(DeliveryRow, Option<String>)> = both!(
-        conn,
-        deliveries::table.filter(wanted).select((DeliveryRow::as_select(), connection_state())).load(conn).await
-    )?;
+    let rows: Vec<(DeliveryRow, Option<String>)> =
+        rows!(conn, deliveries::table.filter(wanted).select((DeliveryRow::as_select(), connection_state())))?;
     rows.iter().map(|(row, state)| row.delivery(state.as_deref())).collect()
 }
 
@@ -214,6 +212,6 @@ pub async fn pending_counts(db: &Db, site: SiteId, ids: &[ConnectionId]) -> Resu
         .any_integer("connection_id", ids.iter().map(|id| id.0).collect())
         .sql(" GROUP BY connection_id");
     let conn = &mut db.reader().await?;
-    let rows: Vec<Pair> = both!(conn, query.load(conn).await)?;
+    let rows: Vec<Pair> = rows!(conn, query)?;
     Ok(rows.into_iter().map(|row| (ConnectionId(row.id), row.number)).collect())
 }

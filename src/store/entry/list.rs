@@ -20,7 +20,7 @@ use crate::{
         keyset::{self, KeyKind, KeySql, Keyset},
         rows::Number,
         schema::delivery_entries,
-        transaction::both,
+        transaction::{both, rows},
     },
 };
 
@@ -36,7 +36,7 @@ pub async fn list(
     let wanted = keyset.within(matching(site, filter), request)?;
     let conn = &mut db.reader().await?;
     let read = async {
-        both!(
+        rows!(
             conn,
             Limited {
                 query: delivery_entries::table
@@ -45,8 +45,6 @@ pub async fn list(
                     .select((Row::as_select(), retryable())),
                 limit: keyset::rows_to_read(request),
             }
-            .load(conn)
-            .await
         )
     };
     // What a filter leaves out may be most of what there is.

@@ -20,7 +20,7 @@ use crate::store::{
     moment::At,
     rows::{count as counted, storable_or_none, word, word_or_none},
     schema::delivery_entries,
-    transaction::both,
+    transaction::{both, rows},
 };
 
 #[derive(Queryable, Selectable)]
@@ -181,14 +181,12 @@ fn of_site(site: SiteId) -> Condition {
 }
 
 async fn load(conn: &mut Conn, wanted: Condition) -> Result<Vec<DeliveryEntry>> {
-    let rows: Vec<(Row, bool)> = both!(
+    let rows: Vec<(Row, bool)> = rows!(
         conn,
         delivery_entries::table
             .filter(wanted)
             .order(delivery_entries::id.asc())
             .select((Row::as_select(), retryable()))
-            .load(conn)
-            .await
     )?;
     rows.into_iter().map(|(row, retryable)| row.entry(retryable)).collect()
 }

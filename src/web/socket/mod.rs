@@ -17,7 +17,7 @@ use axum::{
 use tracing::Instrument as _;
 
 use self::session::Session;
-use super::{Shared, accept::Media, answer, authentication, envelope::RequestId, origin};
+use super::{Shared, accept::Media, address::Peer, answer, authentication, envelope::RequestId, origin};
 
 /// The one subprotocol that is spoken.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -43,6 +43,7 @@ pub(super) async fn upgrade(state: Shared, id: RequestId, mut parts: Parts) -> R
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
+    let place = parts.extensions.remove::<Peer>().map(|peer| peer.place);
     let max = state.settings.max_body;
     let span = tracing::Span::current();
     // Held from now on, so that a stop waits for this socket also while its connection changes hands.
@@ -56,7 +57,7 @@ pub(super) async fn upgrade(state: Shared, id: RequestId, mut parts: Parts) -> R
         .on_upgrade(move |socket| {
             async move {
                 Session::new(state, socket, principal).run().await;
-                drop(task);
+                drop((place, task));
             }
             .instrument(span)
         })

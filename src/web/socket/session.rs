@@ -35,8 +35,6 @@ const INIT_SECONDS: i64 = 10;
 
 /// How long a peer may take to read a message.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a peer is asked for a sign of life; one that has given none until the next time is gone.
-const PING_EVERY: Duration = Duration::from_secs(30);
 /// How long a peer may take to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -103,7 +101,7 @@ impl Session {
             clippy::disallowed_methods,
             reason = "a peer that is gone is noticed by real time, whatever the clock says"
         )]
-        let mut ping = interval(PING_EVERY);
+        let mut ping = interval(self.state.settings.timeouts.alive);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.tick().await;
         loop {

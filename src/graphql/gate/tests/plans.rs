@@ -50,7 +50,7 @@ fn a_plan_has_each_response_key_once() {
 
 #[test]
 fn a_plan_looks_at_each_fragment_once_and_large_plans_are_not_kept() {
-    let gate = Gate::new(SCHEMA, DocumentLimits::default());
+    let gate = Gate::new(SCHEMA, DocumentLimits::default(), Introspection::On);
     let fragments: String = [(); 18].iter().enumerate().fold(String::new(), |all, (n, ())| {
         all + " fragment f"
             + &n.to_string()
