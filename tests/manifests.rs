@@ -1,8 +1,12 @@
 //! What is written from the code is what is committed, and the JSON Schema tells right manifests from wrong ones.
 
+mod made_up;
+
 use std::{fs, path::Path};
 
-use integrations_gateway::connector::{built_in, manifest_reference, manifest_schema};
+use integrations_gateway::connector::{
+    Library, LoadOptions, Source, built_in, event_reference, manifest_reference, manifest_schema,
+};
 use serde_json::Value;
 
 fn committed(path: &str) -> String {
@@ -19,7 +23,19 @@ fn the_committed_schema_of_manifests_is_the_written_one() {
 fn the_committed_reference_is_the_written_one() {
     let reference = committed("connectors/README.md");
     let written = manifest_reference(&reference).expect("a reference");
+    let library = Library::load(built_in(), LoadOptions::default()).expect("a library");
+    let written = event_reference(&written, &library).expect("a reference");
     assert!(reference == written, "connectors/README.md is not what the code has: run `make schema`");
+}
+
+#[test]
+fn the_manifest_in_the_reference_has_no_fault() {
+    let reference = committed("connectors/README.md");
+    let example =
+        reference.split_once("```toml\n").and_then(|(_, after)| after.split_once("```")).expect("an example").0;
+    let source = Source { file: "tidemark.toml".to_owned(), text: example.to_owned() };
+    let library = Library::load(vec![source], LoadOptions::default()).expect("no fault");
+    assert_eq!(library.list()[0].slug, "tidemark");
 }
 
 /// A manifest as an editor sees it.

@@ -48,7 +48,9 @@ pub(super) fn schema() -> Result<(), Failed> {
 pub(super) fn reference(file: &Path) -> Result<(), Failed> {
     let failed = |problem: String| Failed::Otherwise(format!("{}: {problem}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
-    print(&connector::manifest_reference(&text).map_err(failed)?)
+    let text = connector::manifest_reference(&text).map_err(failed)?;
+    let library = load(connector::built_in())?;
+    print(&connector::event_reference(&text, &library).map_err(failed)?)
 }
 
 fn load(sources: Vec<Source>) -> Result<Library, Failed> {

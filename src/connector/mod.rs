@@ -53,7 +53,7 @@ pub use self::{
     payload::{PayloadViolation, VIOLATIONS_MAX, check_payload},
     placeholders::BuildError,
     request::CallContext,
-    shape::{manifest_reference, manifest_schema},
+    shape::{event_reference, manifest_reference, manifest_schema},
     sign::{SigningKeys, new_signing_secret},
     test_run::{TestFinding, TestRun, TestStep},
     values::{UnreadableValues, Values},

@@ -106,27 +106,33 @@ impl TestApp {
 
     /// A gateway on this database.
     pub async fn on(database: Database) -> Self {
-        Self::set_up(database, None, None).await
+        Self::set_up(database, None, &[]).await
     }
 
     /// A gateway for which this vendor stands at the hosts of its certificate.
     pub async fn with_vendor(database: Database, vendor: &Vendor) -> Self {
-        Self::set_up(database, Some(vendor), None).await
+        Self::set_up(database, Some(vendor), &[]).await
     }
 
     /// A gateway with one connector more.
     pub async fn with_manifest(database: Database, manifest: &str) -> Self {
-        Self::set_up(database, None, Some(manifest)).await
+        Self::set_up(database, None, &[("more.toml", manifest)]).await
     }
 
-    async fn set_up(database: Database, vendor: Option<&Vendor>, manifest: Option<&str>) -> Self {
+    /// A gateway with these files in its directory of connectors, and this vendor at the hosts of its certificate.
+    pub async fn with_connectors(database: Database, vendor: &Vendor, files: &[(&str, &str)]) -> Self {
+        Self::set_up(database, Some(vendor), files).await
+    }
+
+    async fn set_up(database: Database, vendor: Option<&Vendor>, connectors: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let connectors_dir = manifest.map(|manifest| {
-            let connectors = directory.path().join("connectors");
-            std::fs::create_dir(&connectors).expect("a directory");
-            std::fs::write(connectors.join("more.toml"), manifest).expect("written");
-            connectors
-        });
+        let connectors_dir = directory.path().join("connectors");
+        for (file, text) in connectors {
+            let path = connectors_dir.join(file);
+            std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+            std::fs::write(path, text).expect("written");
+        }
+        let connectors_dir = Some(connectors_dir).filter(|_| !connectors.is_empty());
         let database_url = match database {
             Database::Sqlite => format!("sqlite:{}", directory.path().join("gateway.db").display()),
             Database::Postgres => postgres::database().await,

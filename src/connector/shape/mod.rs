@@ -3,6 +3,7 @@
 
 mod call;
 mod connect;
+mod events;
 mod oauth;
 mod reference;
 mod schema;
@@ -14,7 +15,7 @@ pub(super) use self::{
     oauth::CAPTURE,
     top::{MANIFEST, PROVIDER},
 };
-pub use self::{reference::manifest_reference, schema::manifest_schema};
+pub use self::{events::event_reference, reference::manifest_reference, schema::manifest_schema};
 
 /// A table of a manifest.
 #[derive(Debug)]
