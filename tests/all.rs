@@ -2,6 +2,7 @@
 
 mod support;
 
+mod answers;
 mod bad_input;
 mod commands;
 mod egress;
@@ -9,6 +10,7 @@ mod exchanges;
 mod fuzz;
 mod guards;
 mod house;
+mod library;
 mod main_job;
 mod manifests;
 mod queries;

@@ -11,6 +11,7 @@ use integrations_gateway::{
         id::{OperatorId, SiteId},
         principal::Actor,
         secret::{Secret, SecretBytes},
+        settings::Settings,
     },
     egress::{AllowedDestination, ConnectTo},
     graphql::{DocumentLimits, Introspection},
@@ -269,13 +270,26 @@ impl TestApp {
 
     /// Gives the site a role of its own.
     pub async fn save_role(&self, name: &str, capabilities: &[&str]) {
-        let settings = store::DatabaseSettings { url: self.setup.database_url.clone(), pool: 2, ca_pem: None };
-        let db = Db::open(&settings, SeededEntropy::new(99)).await.expect("the database");
+        let db = self.database().await;
         let capabilities: Vec<Capability> =
             capabilities.iter().map(|name| Capability::parse(name).expect("a capability")).collect();
         let site = SiteId::from_claimed_row(1);
         let now = integrations_gateway::domain::clock::Clock::now(&*self.clock);
         store::role::save(&db, site, now, name, Capabilities::of(&capabilities)).await.expect("saved");
+    }
+
+    /// Gives the site settings of its own.
+    pub async fn save_settings(&self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let site = SiteId::from_claimed_row(1);
+        let now = integrations_gateway::domain::clock::Clock::now(&*self.clock);
+        store::settings::save(&self.database().await, site, now, &settings).await.expect("saved");
+    }
+
+    async fn database(&self) -> Db {
+        let settings = store::DatabaseSettings { url: self.setup.database_url.clone(), pool: 2, ca_pem: None };
+        Db::open(&settings, SeededEntropy::new(99)).await.expect("the database")
     }
 }
 
