@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     answer::{self, Read},
-    model::{Class, Connector, Operation, Then, Unsure},
+    model::{Class, Connector, Operation, Rule, Then, Unsure},
     placeholders::{BuildError, Placeholders},
     request::{self, CallContext},
     retry_hint,
@@ -20,6 +20,8 @@ use crate::domain::{
 
 /// The longest vendor message that is kept, in bytes.
 pub const MESSAGE_MAX: usize = 1_024;
+/// How much of it the manifest's words may take.
+const DETAIL_MAX: usize = 512;
 
 /// What a module handed over.
 #[derive(Clone, Copy)]
@@ -35,9 +37,25 @@ pub struct Event<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     pub verdict: Verdict,
+    /// What the manifest says of such an answer, with the permissions that the vendor misses.
+    pub detail: Option<String>,
     /// The start of what the vendor answered, or why nothing came: valid text of at most
     /// [`MESSAGE_MAX`] bytes, not masked yet (see [`super::mask`]).
     pub vendor_message: Option<String>,
+}
+
+impl Reading {
+    /// What a log says of it: the manifest's words and the vendor's, as far as there are any.
+    #[must_use]
+    pub fn message(&self) -> Option<String> {
+        match (&self.detail, &self.vendor_message) {
+            (Some(own), Some(words)) => {
+                let room = MESSAGE_MAX.saturating_sub(own.len() + " (its words: )".len());
+                Some(format!("{own} (its words: {})", answer::clean(words, room)))
+            }
+            (own, words) => own.as_ref().or(words.as_ref()).cloned(),
+        }
+    }
 }
 
 /// What follows from an attempt.
@@ -100,8 +118,13 @@ pub fn read_delivery(
     match answer {
         Ok(answer) => {
             let read = Read::new(answer);
-            let verdict = verdict(connector, flow, operation, &read, now);
-            Reading { verdict, vendor_message: read.beginning(MESSAGE_MAX) }
+            let rules = operation.rules.iter().chain(&connector.rules).filter(|rule| rule.is_for(flow));
+            let rule = read.rule(rules);
+            Reading {
+                verdict: verdict(connector, operation, rule, &read, now),
+                detail: rule.and_then(|rule| detail(rule, &read)),
+                vendor_message: read.beginning(MESSAGE_MAX),
+            }
         }
         Err(none) => {
             let failure = match none.error {
@@ -111,19 +134,30 @@ pub fn read_delivery(
             };
             let again = none.error != TransportError::Forbidden && operation.unsure == Unsure::Retry;
             let verdict = if again { Verdict::Retry { failure, after: None } } else { Verdict::Reject { failure } };
-            Reading { verdict, vendor_message: Some(answer::clean(&none.detail, MESSAGE_MAX)) }
+            Reading { verdict, detail: None, vendor_message: Some(answer::clean(&none.detail, MESSAGE_MAX)) }
         }
     }
 }
 
+/// The rule's words, and the permissions that the vendor names as missing.
+fn detail(rule: &Rule, read: &Read<'_>) -> Option<String> {
+    let missing = rule.missing_scopes.as_ref().map(|missing| read.scopes(missing).join(", ")).unwrap_or_default();
+    let said = match &rule.detail {
+        Some(own) if missing.is_empty() => own.clone(),
+        Some(own) => format!("{own}: {missing}"),
+        None if missing.is_empty() => return None,
+        None => format!("missing permissions: {missing}"),
+    };
+    Some(answer::clean(&said, DETAIL_MAX))
+}
+
 fn verdict(
     connector: &Connector,
-    flow: AuthFlow,
     operation: &Operation,
+    rule: Option<&Rule>,
     read: &Read<'_>,
     now: DateTime<Utc>,
 ) -> Verdict {
-    let rule = read.rule(operation.rules.iter().chain(&connector.rules).filter(|rule| rule.is_for(flow)));
     let class = match rule.map(|rule| &rule.then) {
         Some(Then::Class(class)) => *class,
         // Only a test has steps; the manifest's checks keep this rule out of an operation.
@@ -151,5 +185,24 @@ fn verdict(
             Verdict::Reject { failure: DeliveryFailure::VendorRejected }
         }
         Class::Gone => Verdict::Gone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_says_the_manifests_words_and_the_vendors() {
+        let message = |detail: Option<&str>, words: Option<&str>| {
+            let (detail, vendor_message) = (detail.map(str::to_owned), words.map(str::to_owned));
+            Reading { verdict: Verdict::Done, detail, vendor_message }.message()
+        };
+        assert_eq!(message(None, None), None);
+        assert_eq!(message(None, Some("no")).as_deref(), Some("no"));
+        assert_eq!(message(Some("dropped"), None).as_deref(), Some("dropped"));
+        assert_eq!(message(Some("dropped"), Some("no")).as_deref(), Some("dropped (its words: no)"));
+        let long = message(Some(&"a".repeat(DETAIL_MAX)), Some(&"b".repeat(MESSAGE_MAX))).unwrap();
+        assert!(long.len() == MESSAGE_MAX && long.ends_with("b)"), "{}", long.len());
     }
 }

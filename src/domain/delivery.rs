@@ -97,7 +97,7 @@ pub struct DeliveryEntry {
     pub failure: Option<DeliveryFailure>,
     /// `None` where no answer came.
     pub vendor_response_code: Option<u16>,
-    /// Start of what the vendor answered, secrets masked, at most 1 KiB.
+    /// What the connector says of such an answer, and the start of the answer itself, secrets masked, at most 1 KiB.
     pub vendor_message: Option<String>,
     /// `None` where no call was made.
     pub latency_ms: Option<u32>,

@@ -200,7 +200,7 @@ impl DeliveryEntry {
         self.row().vendor_response_code.map(i32::from)
     }
 
-    /// Start of what the vendor answered, secrets masked, at most 1 KiB.
+    /// What the connector says of such an answer, and the start of the answer itself, secrets masked, at most 1 KiB.
     async fn vendor_message(&self) -> Option<&str> {
         self.row().vendor_message.as_deref()
     }

@@ -10,7 +10,7 @@ use super::{
     types::{Failure, OrInternal as _},
 };
 use crate::{
-    connector::{self, CallContext, Connector, Event, Operation, Reading, Verdict},
+    connector::{self, CallContext, Connector, Event, Operation, Verdict},
     domain::{
         clock::random,
         connection::Connection,
@@ -190,10 +190,10 @@ impl Gateway {
         };
         let timeout = Duration::from_millis(u64::from(settings.delivery_timeout_ms));
         let answer = self.egress.send(request, Limits { timeout, max_body: MAX_BODY }).await;
-        let Reading { verdict, vendor_message } =
-            connector::read_delivery(connector, connection.auth_flow, operation, answer.as_ref(), self.now());
+        let reading = connector::read_delivery(connector, connection.auth_flow, operation, answer.as_ref(), self.now());
+        let vendor_message = reading.message();
         Ok(Brought {
-            verdict,
+            verdict: reading.verdict,
             vendor_response_code: answer.as_ref().ok().map(|answer| answer.status),
             vendor_message: vendor_message.map(|message| connector::mask(&message, &context)),
             latency_ms: Some(latency_ms(&answer)),

@@ -225,6 +225,8 @@ pub struct Read {
     pub facts: String,
     pub answer: Reply,
     pub verdict: Value,
+    /// What the log says of it before the vendor's own words; not looked at where it is left out.
+    pub detail: Option<String>,
 }
 
 #[derive(Deserialize, Clone)]

@@ -160,7 +160,8 @@ impl Walk<'_> {
         assert_facts(&place, &read.facts);
         let answer = self.transport.send(&place, request, &read.answer)?;
         let reading = read_delivery(self.connector, self.flow(), operation, answer.as_ref(), self.exchange.now);
-        same_json(&place, &concluded(&reading.verdict), &read.verdict)
+        same_json(&place, &concluded(&reading.verdict), &read.verdict)?;
+        if read.detail.is_some() { same(&place, &reading.detail, &read.detail) } else { Ok(()) }
     }
 }
 

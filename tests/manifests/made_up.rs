@@ -30,6 +30,9 @@ fn answer(request: &Recorded) -> Reply {
         "/v1/people" if request.body.contains("busy@") => {
             Reply::json(429, &json!({"error": {"code": "slow_down"}})).header("x-tidemark-reset", "4102444800")
         }
+        "/v1/people" if request.body.contains("barred@") => {
+            Reply::json(403, &json!({"error": {"code": "permission", "missing": ["people.write", "notes"]}}))
+        }
         "/v1/people" => Reply::json(201, &json!({"id": "p-1"})),
         _ => Reply::status(404),
     }
@@ -72,15 +75,31 @@ async fn a_made_up_vendor_is_shown_connected_tested_and_delivered_to(database: D
     assert_eq!(tested["test"]["outcome"], "CONNECTED");
 
     let mut log = app
-        .subscribe(&admin, "subscription { deliveryLogged { entry { outcome failure delivery { waitingFor } } } }")
+        .subscribe(
+            &admin,
+            "subscription { deliveryLogged { entry { outcome failure vendorMessage delivery { waitingFor } } } }",
+        )
         .await;
     for (number, email, expected) in [
-        ("1", "ada@example.com", json!({"outcome": "DELIVERED", "failure": null, "delivery": {"waitingFor": null}})),
-        ("2", "twice@example.com", json!({"outcome": "DELIVERED", "failure": null, "delivery": {"waitingFor": null}})),
+        (
+            "1",
+            "ada@example.com",
+            json!({"outcome": "DELIVERED", "failure": null, "vendorMessage": "{\"id\":\"p-1\"}", "delivery": {"waitingFor": null}}),
+        ),
+        (
+            "2",
+            "twice@example.com",
+            json!({"outcome": "DELIVERED", "failure": null, "vendorMessage": "the person is there already (its words: {\"error\":{\"code\":\"exists\"}})", "delivery": {"waitingFor": null}}),
+        ),
         (
             "3",
             "busy@example.com",
-            json!({"outcome": "RETRIED", "failure": "RATE_LIMITED", "delivery": {"waitingFor": "RATE_LIMIT"}}),
+            json!({"outcome": "RETRIED", "failure": "RATE_LIMITED", "vendorMessage": "{\"error\":{\"code\":\"slow_down\"}}", "delivery": {"waitingFor": "RATE_LIMIT"}}),
+        ),
+        (
+            "4",
+            "barred@example.com",
+            json!({"outcome": "FAILED", "failure": "SCOPE_INSUFFICIENT", "vendorMessage": "the credential lacks a permission: people.write, notes (its words: {\"error\":{\"code\":\"permission\",\"missing\":[\"people.write\",\"notes\"]}})", "delivery": {"waitingFor": null}}),
         ),
     ] {
         let payload = json!({"email": email, "first_name": "Ada", "last_name": "Lovelace"});
@@ -95,7 +114,7 @@ async fn a_made_up_vendor_is_shown_connected_tested_and_delivered_to(database: D
     assert!(!keys[0].is_empty() && keys[0] != keys[1], "{keys:?}");
 
     let wrong =
-        json!({"connectionId": id, "eventType": "submission.created", "eventIdentifier": "4", "payload": {"email": 4}});
+        json!({"connectionId": id, "eventType": "submission.created", "eventIdentifier": "5", "payload": {"email": 4}});
     let rejected: Value = app.graphql(&module, calls::DISPATCH, json!({ "input": wrong })).await;
     assert_eq!(rejected["data"]["dispatchEvent"]["violations"][0]["pointer"], "/email", "{rejected}");
     app.stop().await;

@@ -126,7 +126,7 @@ shapes! {
         then: Optional Word(CLASSES),
         /// instead, in a test: the later step that decides
         next: Optional Text,
-        /// in words for an operator
+        /// in words for an operator: in reports of tests, and in the log before the vendor's own words
         detail: Optional Text,
         /// where the missing permissions are named
         missing_scopes: Optional Table(&MISSING_SCOPES),
