@@ -26,7 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("graphql", &["domain", "connector", "service"]),
     ("web", &["domain", "connector", "service", "graphql", "sandbox"]),
     // The settings of each part are types of that part.
-    ("config", &["domain", "vault", "egress", "store", "service", "graphql", "web"]),
+    ("config", &["domain", "connector", "vault", "egress", "store", "service", "graphql", "web"]),
     ("app", ALL),
     ("commands", ALL),
     ("main", ALL),

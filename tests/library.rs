@@ -36,7 +36,7 @@ async fn found(app: &TestApp, filter: Value) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_library_is_found_by_search_and_filters() {
-    let (app, library) = (TestApp::start().await, shipped());
+    let (app, library) = (TestApp::start().await.restart_as_in_production().await, shipped());
     let all = found(&app, Value::Null).await;
     assert_eq!(all, library.list().iter().map(|connector| connector.slug.clone()).collect::<Vec<_>>());
     let mut sorted: Vec<&str> = library.list().iter().map(|connector| connector.display_name.as_str()).collect();
@@ -101,7 +101,7 @@ async fn every_connector(app: &TestApp) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_connector_is_shown_whole() {
-    let (app, library) = (TestApp::start().await, shipped());
+    let (app, library) = (TestApp::start().await.restart_as_in_production().await, shipped());
     let shown = every_connector(&app).await;
     assert_eq!(shown.len(), library.list().len());
     for node in &shown {

@@ -29,12 +29,12 @@ async fn introspection_shows_what_capabilities_reach() {
     assert!(!names(&viewer["record"]["fields"]).contains(&"activityLog"), "{viewer}");
     assert_eq!((&viewer["mutation"], &viewer["__schema"]["mutationType"]), (&json!(null), &json!(null)), "{viewer}");
     let followed = names(&viewer["__schema"]["subscriptionType"]["fields"]);
-    assert_eq!(followed, ["connectionStateChanged", "deliveryLogged"]);
+    assert_eq!(followed, ["connectionStateChanged", "deliveryLogged", "authorizationUpdated"]);
     assert!(!names(&viewer["__schema"]["types"]).contains(&"CreateConnectionInput"), "{viewer}");
 
     // A role of the site's own reaches what it says, and nothing of the rest.
     let watcher = shown("watcher").await;
-    assert_eq!(names(&watcher["query"]["fields"]), ["viewer", "node", "nodes", "activityLog"]);
+    assert_eq!(names(&watcher["query"]["fields"]), ["viewer", "node", "nodes", "authorization", "activityLog"]);
     assert_eq!((&watcher["record"], &watcher["entry"]["name"]), (&json!(null), &json!("ActivityEntry")), "{watcher}");
 
     // What is not shown is validated and executed all the same.
