@@ -1,5 +1,7 @@
 //! Browser authorizations, for the operator who began them.
 
+use std::sync::Arc;
+
 use async_graphql::{Description, ID, Object};
 
 use super::{
@@ -20,7 +22,7 @@ use crate::{
 /// and to nobody else.
 #[derive(Clone, Description)]
 pub struct Authorization {
-    row: domain::authorization::Authorization,
+    row: Arc<domain::authorization::Authorization>,
     status: Status,
     scope: SharedScope,
 }
@@ -28,7 +30,7 @@ pub struct Authorization {
 impl Authorization {
     pub(super) fn new(scope: &SharedScope, row: domain::authorization::Authorization) -> Self {
         let status = row.status(scope.gateway.time());
-        Self { row, status, scope: SharedScope::clone(scope) }
+        Self { row: Arc::new(row), status, scope: SharedScope::clone(scope) }
     }
 
     /// The operator's own authorization of this name.

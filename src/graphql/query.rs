@@ -147,7 +147,7 @@ impl Query {
         guarded(scope, Needs::BrowseDeliveryLog, async { delivery(scope, ids::delivery("id", &id)?).await }).await
     }
 
-    /// A browser authorization, for the operator who began it; NOT_FOUND to all others.
+    /// A browser authorization, for the operator who began it; `NOT_FOUND` to all others.
     async fn authorization(&self, context: &Context<'_>, id: ID) -> Guarded<Authorization> {
         let scope = scope::of(context);
         let found = async { Authorization::read(scope, &ids::authorization("id", &id)?).await };

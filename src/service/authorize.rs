@@ -271,21 +271,18 @@ impl Gateway {
             return Err(none);
         }
         let known = browser(&authorization.token);
-        let cookie = match &stored.browser_hash {
+        let cookie = if let Some(bound) = &stored.browser_hash {
             // The same browser may come again, by its button for going back.
-            Some(bound) => known.filter(|cookie| is_same(&hash(cookie.expose()), bound)).ok_or(none)?,
-            None => {
-                let cookie = random_text(self);
-                let bound =
-                    store::authorization::bind(&self.db, stored.site, authorization.id, &hash(cookie.expose()), now)
-                        .await
-                        .or_internal("binding the authorization")?;
-                if !bound {
-                    return Err(none);
-                }
-                self.committed(stored.site);
-                cookie
+            known.filter(|cookie| is_same(&hash(cookie.expose()), bound)).ok_or(none)?
+        } else {
+            let cookie = random_text(self);
+            let hash = hash(cookie.expose());
+            let bound = store::authorization::bind(&self.db, stored.site, authorization.id, &hash, now).await;
+            if !bound.or_internal("binding the authorization")? {
+                return Err(none);
             }
+            self.committed(stored.site);
+            cookie
         };
         let pending = self.open_authorization(&stored).await?;
         let connector = self.connector_named(&authorization.connector_slug)?;

@@ -2,19 +2,17 @@
 
 use super::{
     authorize::{Pending, is_same, values_of},
-    connect::display_name_or_default,
-    credentials::{self, Opened},
+    credentials::Opened,
     gateway::{Gateway, activity},
-    lifecycle::NO_CONNECTION,
+    granted::{Ending, Refused, action_of},
     oauth_client::{OAuthFlow, hash, refusal},
-    refresh::renew_at,
     test_call::reason,
     types::{Acting, Caller, Failure, OrInternal as _, Returned},
 };
 use crate::{
-    connector::{Connector, Grant, GrantKind, Pkce, Revoked, SigningKeys},
+    connector::{Grant, GrantKind, Pkce, SigningKeys},
     domain::{
-        activity::{ActivityAction, ActivityOutcome},
+        activity::ActivityOutcome,
         authorization::{Authorization, AuthorizationPurpose, AuthorizationStep},
         capability::Capability,
         connection::Connection,
@@ -24,51 +22,13 @@ use crate::{
         test_report::TestReport,
     },
     store::{
-        self, StoreError,
+        self,
         authorization::{Rejection, StoredAuthorization},
-        connection::{Granted, NewConnection},
     },
 };
 
 /// The longest text of a vendor's in the reason of a refusal, in characters.
 const VENDOR_TEXT_MAX: usize = 300;
-
-/// Why an authorization came to nothing.
-struct Refused {
-    error: String,
-    test: Option<TestReport>,
-}
-
-impl From<String> for Refused {
-    fn from(error: String) -> Self {
-        Self { error, test: None }
-    }
-}
-
-/// What makes an exchange end without a connection: a reason, or a fault of ours.
-enum Ending {
-    Refused(Refused),
-    Broken(Failure),
-}
-
-impl From<Failure> for Ending {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Internal => Self::Broken(failure),
-            Failure::Forbidden(_) => Self::Refused("the operator's role does not allow it any more".to_owned().into()),
-            Failure::BadInput { message, .. } | Failure::Conflict(message) | Failure::LimitExceeded(message) => {
-                Self::Refused(message.into())
-            }
-            Failure::NotFound(what) => Self::Refused(format!("there is no such {what} any more").into()),
-        }
-    }
-}
-
-impl From<String> for Ending {
-    fn from(error: String) -> Self {
-        Self::Refused(error.into())
-    }
-}
 
 impl Gateway {
     /// Takes a browser that comes back from a vendor, with the callback's query. `browser` gives the cookie of an
@@ -174,6 +134,11 @@ impl Gateway {
             return Err(Failure::Forbidden(needs).into());
         }
         self.require_extra(acting, &connector)?;
+        // Looked for before the vendor is called: nothing may fail between a grant and its end but the storing.
+        let connection = match authorization.connection {
+            Some(id) => Some(self.connection(acting.site(), id).await?),
+            None => None,
+        };
         let grant = match flow.oauth.grant {
             GrantKind::AuthorizationCode => self.grant_of_code(&flow, authorization, &pending, query).await?,
             GrantKind::ClientCredentials => self.minted(&flow, authorization).await?,
@@ -181,20 +146,15 @@ impl Gateway {
         let mut opened = Opened { values: values.clone(), signing: SigningKeys(Vec::new()), grant: Some(grant) };
         let (test, captured) = self.run_first_test(&connector, AuthFlow::Oauth, &opened).await;
         opened.grant = opened.grant.map(|grant| grant.with_captured(&captured));
-        let refused =
-            if test.passed() { self.other_account(acting, authorization, &test).await? } else { Some(reason(&test)) };
+        let refused = if test.passed() { other_account(connection.as_ref(), &test) } else { Some(reason(&test)) };
         if let Some(error) = refused {
             let error = self.give_back(acting, authorization, &flow, &opened, &test, error).await;
             return Err(Ending::Refused(Refused { error, test: Some(test) }));
         }
-        match authorization.connection {
-            None => self.store_connection(acting, authorization, &connector, &flow, opened, test).await?,
-            Some(id) => {
-                let connection = self.connection(acting.site(), id).await?;
-                self.store_regrant(acting, authorization, &connection, &flow, opened, test).await?;
-            }
+        match &connection {
+            None => self.store_connection(acting, authorization, &connector, &flow, opened, test).await,
+            Some(connection) => self.store_regrant(acting, authorization, connection, &flow, opened, test).await,
         }
-        Ok(())
     }
 
     /// Turns the callback's code into a grant.
@@ -238,160 +198,6 @@ impl Gateway {
         let answer = self.call_token_endpoint(request).await;
         let read = call.read_token(answer.as_ref(), &authorization.scopes_requested, &[], None, self.now());
         read.map_err(|refused| refusal(&call, &refused, None).into())
-    }
-
-    /// Why a grant for an existing connection does not fit it: it belongs to another account of the vendor.
-    async fn other_account(
-        &self,
-        acting: &Acting,
-        authorization: &Authorization,
-        test: &TestReport,
-    ) -> Result<Option<String>, Failure> {
-        let Some(id) = authorization.connection else { return Ok(None) };
-        let connection = self.connection(acting.site(), id).await?;
-        Ok(match (&connection.vendor_account_id, &test.vendor_account_id) {
-            (Some(own), Some(other)) if own != other => Some(format!(
-                "the grant is for another account ({}) than the connection's own ({})",
-                test.vendor_account_name.as_ref().unwrap_or(other),
-                connection.vendor_account_name.as_ref().unwrap_or(own),
-            )),
-            _ => None,
-        })
-    }
-
-    /// Gives a grant that is not kept back to the vendor, and says what came of it.
-    async fn give_back(
-        &self,
-        acting: &Acting,
-        authorization: &Authorization,
-        flow: &OAuthFlow<'_>,
-        opened: &Opened,
-        test: &TestReport,
-        error: String,
-    ) -> String {
-        let Some(grant) = &opened.grant else { return error };
-        let account = test.vendor_account_id.as_deref();
-        let shared = self.shares_grant(acting.site(), flow, account, None).await;
-        if shared.unwrap_or(true) {
-            // To give it back would end the access of connections that are well.
-            return format!("{error} (the fresh grant was not given back: other connections share it)");
-        }
-        let outcome = match self.revoke_grant(flow, grant).await {
-            Some(Revoked::Done | Revoked::AlreadyGone) => return error,
-            None => "the vendor has no call to give the fresh grant back".to_owned(),
-            Some(Revoked::Failed { detail, .. }) => format!("the fresh grant could not be given back: {detail}"),
-        };
-        tracing::warn!(authorization = authorization.id.0, "a grant that is not kept stays at the vendor");
-        format!("{error} ({outcome}; remove it at the vendor)")
-    }
-
-    async fn store_connection(
-        &self,
-        acting: &Acting,
-        authorization: &Authorization,
-        connector: &Connector,
-        flow: &OAuthFlow<'_>,
-        opened: Opened,
-        test: TestReport,
-    ) -> Result<(), Ending> {
-        let site = acting.site();
-        let keyring = self.keyring(site).await?;
-        let Some(grant) = opened.grant.clone() else { return Err(Failure::Internal.into()) };
-        let new = NewConnection {
-            connector_slug: connector.slug.clone(),
-            connector_name: connector.display_name.clone(),
-            display_name: display_name_or_default(connector, authorization.display_name.as_deref())?,
-            auth_flow: AuthFlow::Oauth,
-            vendor_account_id: test.vendor_account_id.clone(),
-            vendor_account_name: test.vendor_account_name.clone(),
-            scopes_granted: grant.scopes.clone(),
-            configuration: flow.flow.configuration(&opened.values),
-            destination_label: flow.flow.destination_label(connector, &opened.values, Some(&grant)),
-            ordered_delivery: false,
-            expires_at: grant.expires_at,
-            test: test.clone(),
-            operator: authorization.operator,
-            consume_offer: None,
-            authorization: Some(authorization.id),
-            renew_at: renew_at(self, flow.oauth, &grant, self.now()),
-        };
-        let entry = activity(acting, ActivityAction::ConnectionCreated, None, ActivityOutcome::Succeeded, None);
-        let seal = {
-            let opened = Opened { values: opened.values.clone(), signing: SigningKeys(Vec::new()), grant: Some(grant) };
-            Box::new(move |id| credentials::seal(&keyring, id, &opened).map_err(|error| error.to_string()))
-        };
-        match store::connection::insert(&self.db, site, self.now(), new, seal, entry).await {
-            Ok(_) => {
-                self.committed(site);
-                Ok(())
-            }
-            Err(StoreError::AuthorizationEnded) => {
-                Err(self.too_late(acting, authorization, flow, &opened, &test).await)
-            }
-            Err(error) => {
-                tracing::error!(%error, "storing the connection failed");
-                Err(self.too_late(acting, authorization, flow, &opened, &test).await)
-            }
-        }
-    }
-
-    async fn store_regrant(
-        &self,
-        acting: &Acting,
-        authorization: &Authorization,
-        connection: &Connection,
-        flow: &OAuthFlow<'_>,
-        opened: Opened,
-        test: TestReport,
-    ) -> Result<(), Ending> {
-        let site = acting.site();
-        let keyring = self.keyring(site).await?;
-        let Some(grant) = &opened.grant else { return Err(Failure::Internal.into()) };
-        let granted = Granted {
-            sealed: credentials::seal(&keyring, connection.id, &opened).or_internal("sealing the grant")?,
-            scopes: grant.scopes.clone(),
-            expires_at: grant.expires_at,
-            renew_at: renew_at(self, flow.oauth, grant, self.now()),
-        };
-        let action = action_of(authorization.purpose);
-        let entry = activity(acting, action, Some(connection), ActivityOutcome::Succeeded, None);
-        let stored = Box::pin(store::connection::regrant(
-            &self.db,
-            site,
-            connection.id,
-            self.now(),
-            authorization.id,
-            granted,
-            test.clone(),
-            entry,
-        ))
-        .await;
-        match stored {
-            Ok(Some(_)) => {
-                self.committed(site);
-                self.bus.wake_deliveries();
-                Ok(())
-            }
-            Ok(None) => Err(NO_CONNECTION.into()),
-            Err(error) => {
-                tracing::error!(%error, "storing the grant failed");
-                Err(self.too_late(acting, authorization, flow, &opened, &test).await)
-            }
-        }
-    }
-
-    /// What cannot be stored is not kept at the vendor either.
-    async fn too_late(
-        &self,
-        acting: &Acting,
-        authorization: &Authorization,
-        flow: &OAuthFlow<'_>,
-        opened: &Opened,
-        test: &TestReport,
-    ) -> Ending {
-        let error = "the grant could not be stored".to_owned();
-        let error = self.give_back(acting, authorization, flow, opened, test, error).await;
-        Ending::Refused(Refused { error, test: Some(test.clone()) })
     }
 
     async fn reject(&self, acting: &Acting, stored: &StoredAuthorization, refused: Refused) -> Result<(), Failure> {
@@ -443,11 +249,16 @@ impl Gateway {
 /// How long an exchange may take: beyond all its calls' time-outs.
 const CUT_OFF: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 
-const fn action_of(purpose: AuthorizationPurpose) -> ActivityAction {
-    match purpose {
-        AuthorizationPurpose::Connect => ActivityAction::ConnectionCreated,
-        AuthorizationPurpose::EditScopes => ActivityAction::ScopesEdited,
-        AuthorizationPurpose::Reauthorize => ActivityAction::ConnectionReauthorized,
+/// Why a grant for an existing connection does not fit it: it belongs to another account of the vendor.
+fn other_account(connection: Option<&Connection>, test: &TestReport) -> Option<String> {
+    let connection = connection?;
+    match (&connection.vendor_account_id, &test.vendor_account_id) {
+        (Some(own), Some(other)) if own != other => Some(format!(
+            "the grant is for another account ({}) than the connection's own ({})",
+            test.vendor_account_name.as_ref().unwrap_or(other),
+            connection.vendor_account_name.as_ref().unwrap_or(own),
+        )),
+        _ => None,
     }
 }
 

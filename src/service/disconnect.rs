@@ -21,7 +21,7 @@ use crate::{
         principal::Actor,
         test_report::TestOutcome,
     },
-    store::{self, NewActivity, renewal::Closing},
+    store::{self, NewActivity, closing::Closing},
 };
 
 /// How long a disconnect is ours: longer than its calls may take.
@@ -140,7 +140,7 @@ impl Gateway {
         let written = serde_json::to_string(intent).or_internal("writing the intent to disconnect")?;
         loop {
             let now = self.now();
-            let begun = store::renewal::close(&self.db, site, id, now, now + LEASE, &written);
+            let begun = store::closing::close(&self.db, site, id, now, now + LEASE, &written);
             match begun.await.or_internal("beginning a disconnect")? {
                 Closing::Begun => break,
                 Closing::Held(until) => self.clock.sleep_until((now + LOOK).min(until)).await,

@@ -14,6 +14,7 @@ mod disconnect;
 mod dispatch;
 mod follow;
 mod gateway;
+mod granted;
 mod lifecycle;
 mod modify;
 mod oauth_client;

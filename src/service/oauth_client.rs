@@ -121,9 +121,8 @@ impl Gateway {
     /// Gives a grant back to its vendor. `None` where the vendor has no call for it.
     pub(super) async fn revoke_grant(&self, flow: &OAuthFlow<'_>, grant: &Grant) -> Option<Revoked> {
         let failed = |detail: String| Some(Revoked::Failed { again: false, detail });
-        let call = match flow.call() {
-            Ok(call) => call,
-            Err(_) => return failed("the connector does not offer OAuth any more".to_owned()),
+        let Ok(call) = flow.call() else {
+            return failed("the connector does not offer OAuth any more".to_owned());
         };
         match call.revoke(grant) {
             Ok(None) => None,

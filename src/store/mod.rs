@@ -24,6 +24,7 @@ mod transaction;
 
 pub mod activity;
 pub mod authorization;
+pub mod closing;
 pub mod connection;
 pub mod credential;
 pub mod delivery;

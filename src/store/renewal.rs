@@ -125,84 +125,6 @@ pub enum Begun {
     Nothing,
 }
 
-/// What came of the wish to disconnect.
-#[derive(Clone, Copy, Debug)]
-pub enum Closing {
-    /// The caller does it: from now on nobody renews, claims or dispatches.
-    Begun,
-    /// A renewal, or another disconnect, is under way until then at the latest.
-    Held(DateTime<Utc>),
-    /// There is no such connection, or it has nothing to renew.
-    Nothing,
-}
-
-/// Writes down that a connection is being given up, under a lease as that of a renewal.
-pub async fn close(
-    db: &Db,
-    site: SiteId,
-    connection: ConnectionId,
-    now: DateTime<Utc>,
-    lease_until: DateTime<Utc>,
-    intent: &str,
-) -> Result<Closing> {
-    transaction!(db, conn => {
-        let Some(_row) = lock(conn, site, connection, true).await? else { return Ok(Closing::Nothing) };
-        let Some(renewal) = read(conn, site, connection).await? else { return Ok(Closing::Nothing) };
-        if let Some(until) = renewal.lease_until.filter(|until| *until > now) {
-            return Ok(Closing::Held(until));
-        }
-        both!(
-            conn,
-            diesel::update(renewals::table)
-                .filter(renewals::connection_id.eq(connection.0))
-                .set((
-                    renewals::lease_token.eq(Some(db.random_number())),
-                    renewals::lease_until.eq(Some(At(lease_until))),
-                    renewals::due_at.eq(Some(At(lease_until))),
-                    renewals::closing.eq(Some(intent)),
-                    renewals::closing_since.eq(Some(At(now))),
-                ))
-                .execute(conn)
-                .await
-        )?;
-        Ok(Closing::Begun)
-    })
-}
-
-/// Takes a disconnect back, in the transaction that says why. The connection's row is locked.
-pub(super) async fn reopen(conn: &mut Conn, connection: ConnectionId, due_at: Option<DateTime<Utc>>) -> Result<()> {
-    let none: Option<At> = None;
-    both!(
-        conn,
-        diesel::update(renewals::table)
-            .filter(renewals::connection_id.eq(connection.0))
-            .set((
-                renewals::lease_token.eq(None::<i64>),
-                renewals::lease_until.eq(none),
-                renewals::due_at.eq(due_at.map(At)),
-                renewals::closing.eq(None::<String>),
-                renewals::closing_since.eq(none),
-            ))
-            .execute(conn)
-            .await
-    )?;
-    Ok(())
-}
-
-/// Whether a connection is being given up.
-pub(super) async fn is_closing(conn: &mut Conn, connection: ConnectionId) -> Result<bool> {
-    let since: Option<Option<At>> = both!(
-        conn,
-        renewals::table
-            .filter(renewals::connection_id.eq(connection.0))
-            .select(renewals::closing_since)
-            .get_result(conn)
-            .await
-            .optional()
-    )?;
-    Ok(since.flatten().is_some())
-}
-
 /// Makes the row of a new connection.
 pub(super) async fn insert(
     conn: &mut Conn,
@@ -222,7 +144,7 @@ pub async fn find(db: &Db, site: SiteId, connection: ConnectionId) -> Result<Opt
     read(conn, site, connection).await
 }
 
-async fn read(conn: &mut Conn, site: SiteId, connection: ConnectionId) -> Result<Option<Renewal>> {
+pub(super) async fn read(conn: &mut Conn, site: SiteId, connection: ConnectionId) -> Result<Option<Renewal>> {
     let row: Option<Row> = both!(
         conn,
         renewals::table

@@ -74,7 +74,7 @@ impl Authorize {
                 fields: values(input.fields.unwrap_or_default()),
                 return_to: input.return_to.map(|url| url.0),
             };
-            let begun = scope.gateway.begin_oauth(&scope.acting, input).await?;
+            let begun = Box::pin(scope.gateway.begin_oauth(&scope.acting, input)).await?;
             Ok(BeginAuthorizationPayload { authorization: Authorization::new(scope, begun) })
         })
         .await
@@ -91,7 +91,7 @@ impl Authorize {
         guarded_some(scope, Needs::EditScopes, async {
             let id = ids::connection("connectionId", &input.connection_id)?;
             let to = input.return_to.map(|url| url.0);
-            let begun = scope.gateway.begin_scope_edit(&scope.acting, id, input.scopes, to).await?;
+            let begun = Box::pin(scope.gateway.begin_scope_edit(&scope.acting, id, input.scopes, to)).await?;
             Ok(BeginAuthorizationPayload { authorization: Authorization::new(scope, begun) })
         })
         .await
@@ -108,7 +108,7 @@ impl Authorize {
         guarded_some(scope, Needs::CreateConnection, async {
             let id = ids::connection("connectionId", &input.connection_id)?;
             let to = input.return_to.map(|url| url.0);
-            let begun = scope.gateway.begin_reauthorization(&scope.acting, id, to).await?;
+            let begun = Box::pin(scope.gateway.begin_reauthorization(&scope.acting, id, to)).await?;
             Ok(BeginAuthorizationPayload { authorization: Authorization::new(scope, begun) })
         })
         .await

@@ -44,6 +44,16 @@ pub struct Granted {
     pub renew_at: Option<DateTime<Utc>>,
 }
 
+/// A fresh grant of a connection that had one before.
+#[derive(Clone)]
+pub struct Regranted {
+    /// What it ends.
+    pub authorization: AuthorizationId,
+    pub granted: Granted,
+    pub test: TestReport,
+    pub activity: NewActivity,
+}
+
 /// Stores a fresh grant that an operator has given for a connection, and ends its authorization; `None` where the site
 /// has no such connection.
 ///
@@ -54,11 +64,9 @@ pub async fn regrant(
     site: SiteId,
     id: ConnectionId,
     now: DateTime<Utc>,
-    authorization: AuthorizationId,
-    granted: Granted,
-    test: TestReport,
-    entry: NewActivity,
+    regranted: Regranted,
 ) -> Result<Option<Connection>> {
+    let Regranted { authorization, granted, test, activity: entry } = regranted;
     transaction!(db, conn => {
         let Some(mut row) = lock(conn, site, id, false).await? else { return Ok(None) };
         let change = apply(&mut row, now, Observation::Reauthorized, None, Some(&test), false)?;

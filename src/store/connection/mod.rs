@@ -15,7 +15,7 @@ use self::row::ShownRow;
 pub use self::{
     change::{Configured, configure, rename},
     create::{NewConnection, insert},
-    grant::{Granted, Settled, regrant, settle_renewal},
+    grant::{Granted, Regranted, Settled, regrant, settle_renewal},
     list::{count, list},
     observe::{Observed, Report, observe},
     remove::{Removed, remove, reopen},

@@ -14,10 +14,10 @@ use crate::{
     },
     store::{
         activity::{self, NewActivity},
+        closing,
         database::Db,
         delivery,
         error::Result,
-        renewal,
         schema::connections,
         stream,
         transaction::{both, transaction},
@@ -86,7 +86,7 @@ pub async fn reopen(
 ) -> Result<()> {
     transaction!(db, conn => {
         let Some(row) = lock(conn, site, id, false).await? else { return Ok(()) };
-        renewal::reopen(conn, id, renew_at).await?;
+        closing::reopen(conn, id, renew_at).await?;
         let entry = activity::write(conn, site, now, &row.activity(&activity)).await?;
         stream::append(conn, db, site, now, &[EventBody::ActivityLogged { entry: entry.id }]).await?;
         Ok(())

@@ -16,10 +16,10 @@ use crate::{
     },
     store::{
         activity::{ConnectionRef, NewActivity},
+        closing,
         database::Conn,
         error::{Result, StoreError},
         moment::At,
-        renewal,
         rows::{from_json, test_from_json, word},
         schema::connections,
         transaction::{both, locked},
@@ -205,7 +205,7 @@ pub(in crate::store) async fn lock_for_dispatch(
     id: ConnectionId,
 ) -> Result<Option<ConnectionState>> {
     let state: Option<String> = locked!(conn, one(site, id).select(connections::state), for_key_share)?;
-    if renewal::is_closing(conn, id).await? {
+    if closing::is_closing(conn, id).await? {
         return Ok(None);
     }
     state.map(|state| word(&state, ConnectionState::parse)).transpose()
