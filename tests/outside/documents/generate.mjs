@@ -228,6 +228,8 @@ class Generator {
         return random.pick(STRINGS);
       case "DateTime":
         return '"2024-02-29T12:00:00.000Z"';
+      case "URL":
+        return '"https://example.com/back?tab=1"';
       case "JSON":
         return random.pick(JSONS);
       case "Secret":
