@@ -33,6 +33,9 @@ use crate::{
 /// The most scopes that one authorization asks for.
 const SCOPES_MAX: usize = 200;
 
+/// The most authorizations of one operator that wait for their end at a time.
+const PENDING_MAX: i64 = 50;
+
 /// What is sealed of an authorization until it ends.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub(super) struct Pending {
@@ -167,6 +170,13 @@ impl Gateway {
             None => Some(display_name_or_default(plan.connector, plan.display_name.as_deref())?),
         };
         let now = self.now();
+        let waiting = store::authorization::count_pending(&self.db, site, operator, now);
+        if waiting.await.or_internal("counting authorizations")? >= PENDING_MAX {
+            return Err(Failure::LimitExceeded(format!(
+                "{PENDING_MAX} authorizations of yours wait for their end: end one, or wait up to {} minutes",
+                LIFETIME.num_minutes()
+            )));
+        }
         let token = format!("{:032x}", u128::from_be_bytes(random(&*self.entropy)));
         let fields = String::from_utf8(plan.values.to_json().expose().to_vec()).or_internal("writing the fields")?;
         let [ticket, state, verifier] = [(); 3].map(|()| random_text(self).expose().to_owned());

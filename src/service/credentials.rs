@@ -60,6 +60,15 @@ pub(super) fn seal(
     parts.into_iter().map(|(name, plain)| seal_part(keyring, connection, name, &plain)).collect()
 }
 
+/// Seals a connection's fields alone: what a change of settings changes. A grant may be renewed meanwhile.
+pub(super) fn seal_fields(
+    keyring: &Keyring,
+    connection: ConnectionId,
+    values: &Values,
+) -> Result<SealedCredential, VaultError> {
+    seal_part(keyring, connection, FIELDS, &values.to_json())
+}
+
 /// Seals a connection's grant alone: what a renewal changes.
 pub(super) fn seal_grant(
     keyring: &Keyring,

@@ -83,7 +83,7 @@ impl Gateway {
         let sealed = if values.is_empty() {
             Vec::new()
         } else {
-            credentials::seal(&keyring, id, &opened).or_internal("sealing the settings")?
+            vec![credentials::seal_fields(&keyring, id, &opened.values).or_internal("sealing the settings")?]
         };
         let configured = Configured {
             configuration: Some(flow.configuration(&opened.values)),

@@ -171,6 +171,22 @@ pub async fn insert(db: &Db, site: SiteId, now: DateTime<Utc>, new: NewAuthoriza
     Ok(AuthorizationId(id))
 }
 
+/// How many of the operator's authorizations wait for their end.
+pub async fn count_pending(db: &Db, site: SiteId, operator: OperatorId, now: DateTime<Utc>) -> Result<i64> {
+    let conn = &mut db.reader().await?;
+    Ok(both!(
+        conn,
+        authorizations::table
+            .filter(authorizations::site_id.eq(site.get()))
+            .filter(authorizations::operator_id.eq(operator.0))
+            .filter(authorizations::status.eq(AuthorizationStep::Pending.as_str()))
+            .filter(authorizations::expires_at.gt(At(now)))
+            .count()
+            .get_result(conn)
+            .await
+    )?)
+}
+
 /// The operator's own authorization of this name.
 pub async fn find(db: &Db, site: SiteId, operator: OperatorId, token: &str) -> Result<Option<StoredAuthorization>> {
     let conn = &mut db.reader().await?;

@@ -167,6 +167,12 @@ async fn what_the_vendor_refuses_is_said(database: Database) {
         let error = &answer["errors"][0]["extensions"];
         assert_eq!((&error["code"], &error["field"]), (&json!("BAD_USER_INPUT"), &json!(field)), "{answer}");
     }
+    // So many may wait, and no more.
+    for _ in 0..50 {
+        begin(&app, &token, json!({"connectorSlug": "granting"})).await;
+    }
+    let answer = app.graphql(&token, super::BEGIN, json!({"input": {"connectorSlug": "granting"}})).await;
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "LIMIT_EXCEEDED", "{answer}");
     let editor = app.graphql(&app.token("Editor"), super::BEGIN, json!({"input": {"connectorSlug": "granting"}})).await;
     assert_eq!(editor["errors"][0]["extensions"]["code"], "FORBIDDEN", "{editor}");
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::SinkExt as _;
 use integrations_gateway::{
     app::{App, Wiring},
     config::{Config, DatabaseSettings, Limits},
@@ -29,6 +29,7 @@ use super::{
     clock::{ManualClock, SeededEntropy},
     grants::Granting,
     http, postgres, rows,
+    subscription::Subscription,
     vendor::Vendor,
 };
 
@@ -39,9 +40,6 @@ pub const TOKEN_SECRET: &str = "a-token-secret-that-only-tests-know-0123456789";
 pub const CLIENT_SECRET: &str = "client-secret-planted";
 /// How long tokens live: beyond every test's clock.
 const YEAR: Duration = Duration::from_hours(24 * 365);
-
-/// How long a test waits for what must come, in real time. Long, since the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The database that a story runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -340,46 +338,6 @@ impl TestApp {
     async fn database(&self) -> Db {
         let settings = store::DatabaseSettings { url: self.setup.database_url.clone(), pool: 2, ca_pem: None };
         Db::open(&settings, SeededEntropy::new(99)).await.expect("the database")
-    }
-}
-
-/// A running subscription.
-pub struct Subscription {
-    socket: tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
-}
-
-impl Subscription {
-    /// The data of the next event.
-    pub async fn next(&mut self) -> Value {
-        loop {
-            let message = self.message().await;
-            match message["type"].as_str() {
-                Some("next") => {
-                    assert_eq!(message["payload"].get("errors"), None, "{message}");
-                    return message["payload"]["data"].clone();
-                }
-                Some("ping" | "pong") => {}
-                _ => panic!("unexpected: {message}"),
-            }
-        }
-    }
-
-    /// The first error of the next message.
-    pub async fn error(&mut self) -> Value {
-        let message = self.message().await;
-        let errors = if message["type"] == "error" { &message["payload"] } else { &message["payload"]["errors"] };
-        errors[0].clone()
-    }
-
-    async fn message(&mut self) -> Value {
-        loop {
-            let next = tokio::time::timeout(PATIENCE, self.socket.next());
-            match next.await.expect("a message in time").expect("an open socket").expect("a message") {
-                Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
-                Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("unexpected: {other:?}"),
-            }
-        }
     }
 }
 

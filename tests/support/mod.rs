@@ -9,4 +9,5 @@ pub mod http;
 pub mod postgres;
 mod postgres_tests;
 pub mod rows;
+pub mod subscription;
 pub mod vendor;

@@ -30,6 +30,7 @@ CREATE TABLE authorizations (
 CREATE UNIQUE INDEX authorizations_by_ticket ON authorizations (ticket_hash);
 CREATE UNIQUE INDEX authorizations_by_state ON authorizations (state_hash);
 CREATE INDEX authorizations_by_status ON authorizations (status, changed_at);
+CREATE INDEX authorizations_of_operator ON authorizations (site_id, operator_id, expires_at);
 CREATE INDEX authorizations_by_expiry ON authorizations (expires_at);
 
 -- What keeps a credential alive: when it is to be renewed and by whom, a row for each connection that can be.
