@@ -12,24 +12,24 @@ const BEGIN: &str = "mutation($input: BeginOAuthConnectionInput!) { beginOAuthCo
 const READ: &str = "query($id: ID!) { authorization(id: $id) { id status purpose authorizationUrl error test { outcome } connection { id state displayName vendorAccountId vendorAccountName scopesGranted expiresAt updatedAt } } }";
 
 /// A browser of the operator's: it keeps cookies, and follows nothing by itself.
-struct Browser {
+pub struct Browser {
     cookie: Option<String>,
 }
 
 /// A page that a browser got.
-struct Page {
-    status: u16,
-    location: Option<String>,
-    text: String,
+pub struct Page {
+    pub status: u16,
+    pub location: Option<String>,
+    pub text: String,
 }
 
 impl Browser {
-    const fn new() -> Self {
+    pub const fn new() -> Self {
         Self { cookie: None }
     }
 
     #[expect(clippy::disallowed_methods, reason = "the gateway's pages are small")]
-    async fn open(&mut self, app: &TestApp, address: &str) -> Page {
+    pub async fn open(&mut self, app: &TestApp, address: &str) -> Page {
         let mut request = app.no_redirects.get(address);
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", cookie);
@@ -48,7 +48,7 @@ impl Browser {
     }
 
     /// Opens the link of an authorization, and gives where its button leads.
-    async fn begin(&mut self, app: &TestApp, link: &str) -> String {
+    pub async fn begin(&mut self, app: &TestApp, link: &str) -> String {
         let page = self.open(app, link).await;
         assert_eq!(page.status, 200, "{}", page.text);
         let (_, rest) = page.text.split_once("href=\"").expect("a button");
@@ -56,18 +56,18 @@ impl Browser {
     }
 
     /// Comes back from the vendor.
-    async fn come_back(&mut self, app: &TestApp, query: &str) -> Page {
+    pub async fn come_back(&mut self, app: &TestApp, query: &str) -> Page {
         self.open(app, &format!("{}/oauth/callback?{query}", app.url)).await
     }
 }
 
-async fn begin(app: &TestApp, token: &str, input: Value) -> Value {
+pub async fn begin(app: &TestApp, token: &str, input: Value) -> Value {
     let answer = app.graphql(token, BEGIN, json!({ "input": input })).await;
     assert_eq!(answer.get("errors"), None, "{answer}");
     answer["data"]["beginOAuthConnection"]["authorization"].clone()
 }
 
-async fn read(app: &TestApp, token: &str, id: &Value) -> Value {
+pub async fn read(app: &TestApp, token: &str, id: &Value) -> Value {
     let answer = app.graphql(token, READ, json!({ "id": id })).await;
     assert_eq!(answer.get("errors"), None, "{answer}");
     answer["data"]["authorization"].clone()

@@ -3,13 +3,14 @@
 
 use serde_json::{Value, json};
 
+use crate::oauth::{Browser, begin, read};
 use crate::support::{
     app::{Database, TestApp, on_both},
     calls,
     vendor::{Recorded, Reply, Vendor},
 };
 
-on_both!(a_made_up_vendor_is_shown_connected_tested_and_delivered_to);
+on_both!(a_made_up_vendor_is_shown_connected_tested_and_delivered_to, a_made_up_vendor_is_connected_by_consent,);
 
 const FILES: [(&str, &str); 2] = [
     ("tidemark.toml", include_str!("made_up/tidemark.toml")),
@@ -117,5 +118,53 @@ async fn a_made_up_vendor_is_shown_connected_tested_and_delivered_to(database: D
         json!({"connectionId": id, "eventType": "submission.created", "eventIdentifier": "5", "payload": {"email": 4}});
     let rejected: Value = app.graphql(&module, calls::DISPATCH, json!({ "input": wrong })).await;
     assert_eq!(rejected["data"]["dispatchEvent"]["violations"][0]["pointer"], "/email", "{rejected}");
+    app.stop().await;
+}
+
+/// As the made-up documentation of its authorization server has it.
+fn consented(request: &Recorded) -> Reply {
+    match (request.path.as_str(), request.header("authorization")) {
+        ("/token", _) if request.body.contains("code=the-code&") => Reply::json(
+            200,
+            &json!({"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 60, "scope": "profile people.write"}),
+        ),
+        ("/token", _) => Reply::json(400, &json!({"error": "consent_withdrawn"})),
+        ("/v1/whoami", "Bearer access-1") => {
+            Reply::json(200, &json!({"account": {"id": "acc-7", "name": "Tide & Co"}}))
+        }
+        ("/v1/people", "Bearer access-1") => Reply::json(201, &json!({"id": "p-1"})),
+        _ => Reply::status(401),
+    }
+}
+
+async fn a_made_up_vendor_is_connected_by_consent(database: Database) {
+    let vendor = Vendor::tls(&["api.tidemark.example", "login.harbour.example"]).await;
+    vendor.answer(consented);
+    let app = TestApp::with_connectors(database, &vendor, &FILES).await;
+    let (admin, module) = (app.token("Administrator"), app.module_token("forms"));
+    let begun = begin(&app, &admin, json!({"connectorSlug": "tidemark"})).await;
+    let mut browser = Browser::new();
+    let address = browser.begin(&app, begun["authorizationUrl"].as_str().expect("a link")).await;
+    let address = url::Url::parse(&address).expect("an address");
+    let asked: std::collections::HashMap<_, _> = address.query_pairs().into_owned().collect();
+    assert_eq!((asked["scope"].as_str(), asked["access"].as_str()), ("profile people.write", "offline"));
+    browser.come_back(&app, &format!("code=the-code&state={}", asked["state"])).await;
+    let ended = read(&app, &admin, &begun["id"]).await;
+    assert_eq!(
+        (&ended["status"], &ended["connection"]["vendorAccountId"]),
+        (&json!("SUCCEEDED"), &json!("acc-7")),
+        "{ended}"
+    );
+
+    let id = ended["connection"]["id"].as_str().expect("an id");
+    let mut log = app.subscribe(&admin, "subscription { deliveryLogged { entry { outcome } } }").await;
+    let payload = json!({"email": "ada@example.com"});
+    let input =
+        json!({"connectionId": id, "eventType": "submission.created", "eventIdentifier": "1", "payload": payload});
+    app.graphql(&module, calls::DISPATCH, json!({ "input": input })).await;
+    assert_eq!(log.next().await["deliveryLogged"]["entry"]["outcome"], "DELIVERED");
+    // Its own words for a grant that was taken back are understood.
+    let refreshed = calls::act(&app, &admin, "refreshCredentials", id, "connection { state stateReason }").await;
+    assert_eq!(refreshed["connection"]["state"], "AUTH_REVOKED", "{refreshed}");
     app.stop().await;
 }

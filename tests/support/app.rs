@@ -162,10 +162,7 @@ impl TestApp {
             connectors_dir,
             connect_to: vendor.map(Vendor::connect_to),
             ca_pem: vendor.and_then(|vendor| vendor.ca_pem.clone()),
-            oauth_apps: HashMap::from([(
-                "granting".to_owned(),
-                OAuthClient { id: "the-client".to_owned(), secret: Secret::from(CLIENT_SECRET) },
-            )]),
+            oauth_apps: ["granting", "harbour"].map(registered).into(),
             seed: 1,
             introspection: Introspection::On,
             limits: limits(),
@@ -339,6 +336,11 @@ impl TestApp {
         let settings = store::DatabaseSettings { url: self.setup.database_url.clone(), pool: 2, ca_pem: None };
         Db::open(&settings, SeededEntropy::new(99)).await.expect("the database")
     }
+}
+
+/// The client that is registered under this name.
+fn registered(app: &str) -> (String, OAuthClient) {
+    (app.to_owned(), OAuthClient { id: "the-client".to_owned(), secret: Secret::from(CLIENT_SECRET) })
 }
 
 fn tokens() -> TokenSettings {
