@@ -15,6 +15,7 @@ mod main_job;
 mod manifests;
 mod oauth;
 mod queries;
+mod rotate;
 mod sandbox;
 mod schema;
 mod secrets;

@@ -8,7 +8,7 @@ use super::{
     lifecycle::NO_CONNECTION,
     oauth_client::{OAuthFlow, hash, refusal},
     refresh::renew_at,
-    test_call::reason,
+    test_call::{other_account, reason},
     types::{Acting, Caller, Failure, OrInternal as _, Returned},
 };
 use crate::{
@@ -249,14 +249,7 @@ impl Gateway {
     ) -> Result<Option<String>, Failure> {
         let Some(id) = authorization.connection else { return Ok(None) };
         let connection = self.connection(acting.site(), id).await?;
-        Ok(match (&connection.vendor_account_id, &test.vendor_account_id) {
-            (Some(own), Some(other)) if own != other => Some(format!(
-                "the grant is for another account ({}) than the connection's own ({})",
-                test.vendor_account_name.as_ref().unwrap_or(other),
-                connection.vendor_account_name.as_ref().unwrap_or(own),
-            )),
-            _ => None,
-        })
+        Ok(other_account("grant", &connection, test))
     }
 
     /// Gives a grant that is not kept back to the vendor, and says what came of it.

@@ -21,6 +21,7 @@ mod read;
 mod refresh;
 mod renewal;
 mod retry;
+mod rotate;
 mod signed;
 mod test_call;
 mod types;
