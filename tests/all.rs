@@ -9,6 +9,7 @@ mod egress;
 mod exchanges;
 mod fuzz;
 mod guards;
+mod health;
 mod house;
 mod library;
 mod main_job;

@@ -7,7 +7,8 @@ use crate::support::{
     app::{Database, TestApp, on_both},
     calls::{self, Signed, act, dispatch},
     grants::Granting,
-    vendor::{Recorded, Reply, Vendor},
+    keys::{FIRST, SECOND, accepting, connected, last_key},
+    vendor::{Reply, Vendor},
 };
 
 on_both!(
@@ -21,9 +22,6 @@ on_both!(
 );
 
 const ROTATE: &str = "mutation($input: RotateCredentialsInput!) { rotateCredentials(input: $input) { rotated secret oldSecretUntil test { outcome detail } connection { state updatedAt } } }";
-const FIRST: &str = "xkeysib-first0planted";
-const SECOND: &str = "xkeysib-second0planted";
-
 async fn rotate(app: &TestApp, token: &str, input: Value) -> Value {
     let answer = app.graphql(token, ROTATE, json!({ "input": input })).await;
     assert_eq!(answer.get("errors"), None, "{answer}");
@@ -32,35 +30,6 @@ async fn rotate(app: &TestApp, token: &str, input: Value) -> Value {
 
 fn key(connection: &str, key: &str) -> Value {
     json!({"connectionId": connection, "fields": [{"name": "api_key", "value": key}]})
-}
-
-/// Takes these keys, each of an account.
-fn accepting(keys: &'static [(&str, &str)]) -> impl Fn(&Recorded) -> Reply + Send + Sync + 'static {
-    |request| match keys.iter().find(|(key, _)| *key == request.header("api-key")) {
-        Some((_, account)) => {
-            Reply::json(200, &json!({"organization_id": account, "companyName": account, "email": "a@example.com"}))
-        }
-        None => Reply::json(401, &json!({"message": "Key not found", "code": "unauthorized"})),
-    }
-}
-
-/// A vendor that takes the first key, and a connection with it.
-async fn connected(database: Database) -> (Vendor, TestApp, String, String) {
-    let vendor = Vendor::tls(&["api.brevo.com"]).await;
-    let app = TestApp::with_vendor(database, &vendor).await;
-    let admin = app.token("Administrator");
-    vendor.answer(accepting(&[(FIRST, "acme")]));
-    let create = "mutation($input: CreateConnectionInput!) { createConnection(input: $input) { ... on ConnectionCreated { connection { id } } } }";
-    let input =
-        json!({"connectorSlug": "brevo", "authFlow": "API_KEY", "fields": [{"name": "api_key", "value": FIRST}]});
-    let created = app.graphql(&admin, create, json!({ "input": input })).await;
-    let id = created["data"]["createConnection"]["connection"]["id"].as_str();
-    let id = id.unwrap_or_else(|| panic!("not connected: {created}")).to_owned();
-    (vendor, app, admin, id)
-}
-
-fn last_key(vendor: &Vendor) -> String {
-    vendor.requests().last().expect("a request").header("api-key").to_owned()
 }
 
 async fn a_key_serves_once_its_test_has_passed(database: Database) {

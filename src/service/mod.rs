@@ -7,6 +7,7 @@
 
 mod authorize;
 mod callback;
+mod check;
 mod connect;
 mod credentials;
 mod deliver;
