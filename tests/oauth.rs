@@ -82,7 +82,7 @@ async fn authorize(app: &TestApp, granting: &Granting, token: &str, begun: &Valu
 }
 
 /// Connects as this account; gives the connection's id.
-async fn connected(app: &TestApp, granting: &Granting, token: &str, account: &str) -> String {
+pub async fn connected(app: &TestApp, granting: &Granting, token: &str, account: &str) -> String {
     let begun = begin(app, token, json!({"connectorSlug": "granting"})).await;
     let ended = authorize(app, granting, token, &begun, account).await;
     assert_eq!(ended["status"], "SUCCEEDED", "{ended}");

@@ -203,6 +203,7 @@ impl App {
                 stop_workers.clone(),
             ));
             workers.spawn(worker::renew(gateway.clone(), Arc::clone(&clock), stop_workers.clone()));
+            workers.spawn(worker::check(gateway.clone(), Arc::clone(&clock), stop_workers.clone()));
             workers.spawn(worker::purge(gateway.clone(), Arc::clone(&clock), stop_workers.clone()));
         }
         if matches!(db.kind(), DatabaseKind::Postgres) {

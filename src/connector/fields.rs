@@ -55,18 +55,38 @@ impl Flow {
     /// Everything that is wrong.
     pub fn reconfigure(&self, old: &Values, given: &[(String, String)]) -> Result<Values, Vec<Violation>> {
         let given: Vec<(&str, &str)> = given.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let mut violations = self.unknown(&given);
+        let (secrets, settings): (Vec<_>, Vec<_>) = given.iter().partition(|(name, _)| self.is_secret(name));
+        let secrets = secrets.into_iter().map(|(name, _)| Violation::new(name, "is a credential and no setting"));
+        self.merge(old, &settings, secrets.collect())
+    }
+
+    /// The old values with these in their place, secrets among them; an empty value takes an optional one away.
+    ///
+    /// The secrets that are not given stay, so an address cannot be moved to another host under them.
+    ///
+    /// # Errors
+    /// Everything that is wrong; where no secret is given, this too.
+    pub fn replace(&self, old: &Values, given: &[(String, Secret)]) -> Result<Values, Vec<Violation>> {
+        let given: Vec<(&str, &str)> = given.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        let none = !given.iter().any(|(name, _)| self.is_secret(name));
+        let first = self.fields.iter().find(|field| field.secret).filter(|_| none);
+        let missing = first.map(|field| Violation::new(&field.name, "is missing: a rotation brings a new secret"));
+        self.merge(old, &given, missing.into_iter().collect())
+    }
+
+    fn merge(
+        &self,
+        old: &Values,
+        given: &[(&str, &str)],
+        mut violations: Vec<Violation>,
+    ) -> Result<Values, Vec<Violation>> {
+        violations.extend(self.unknown(given));
         let mut repeated = BTreeSet::new();
-        for (name, _) in &given {
-            if self.field(name).is_some_and(|field| field.secret) {
-                violations.push(Violation::new(name, "is a credential and no setting"));
-            } else if !repeated.insert(*name) {
-                violations.push(Violation::new(name, "is given more than once"));
-            }
-        }
+        let twice = given.iter().filter(|(name, _)| !repeated.insert(*name));
+        violations.extend(twice.map(|(name, _)| Violation::new(name, "is given more than once")));
         let mut merged = Vec::new();
         for field in &self.fields {
-            let new = given.iter().find(|(name, _)| *name == field.name && !field.secret).map(|(_, value)| *value);
+            let new = given.iter().find(|(name, _)| *name == field.name).map(|(_, value)| *value);
             if let Some(value) = new.or_else(|| old.get(&field.name)) {
                 merged.push((field.name.as_str(), value));
             }
@@ -81,6 +101,10 @@ impl Flow {
             }
         }
         if violations.is_empty() { Ok(values) } else { Err(violations) }
+    }
+
+    fn is_secret(&self, name: &str) -> bool {
+        self.field(name).is_some_and(|field| field.secret)
     }
 
     /// The settings that are no secret, in the order of the fields. Of an address with a query, the query

@@ -6,7 +6,7 @@ use super::{
     gateway::{Gateway, activity},
     granted::{Ending, Refused, action_of},
     oauth_client::{OAuthFlow, hash, refusal},
-    test_call::reason,
+    test_call::{other_account, reason},
     types::{Acting, Caller, Failure, OrInternal as _, Returned},
 };
 use crate::{
@@ -15,11 +15,9 @@ use crate::{
         activity::ActivityOutcome,
         authorization::{Authorization, AuthorizationPurpose, AuthorizationStep},
         capability::Capability,
-        connection::Connection,
         connector::AuthFlow,
         principal::{Actor, Principal},
         secret::Secret,
-        test_report::TestReport,
     },
     store::{
         self,
@@ -146,7 +144,11 @@ impl Gateway {
         let mut opened = Opened { values: values.clone(), signing: SigningKeys(Vec::new()), grant: Some(grant) };
         let (test, captured) = self.run_first_test(&connector, AuthFlow::Oauth, &opened).await;
         opened.grant = opened.grant.map(|grant| grant.with_captured(&captured));
-        let refused = if test.passed() { other_account(connection.as_ref(), &test) } else { Some(reason(&test)) };
+        let refused = if test.passed() {
+            connection.as_ref().and_then(|connection| other_account("grant", connection, &test))
+        } else {
+            Some(reason(&test))
+        };
         if let Some(error) = refused {
             let error = self.give_back(acting, authorization, &flow, &opened, &test, error).await;
             return Err(Ending::Refused(Refused { error, test: Some(test) }));
@@ -248,19 +250,6 @@ impl Gateway {
 
 /// How long an exchange may take: beyond all its calls' time-outs.
 const CUT_OFF: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
-
-/// Why a grant for an existing connection does not fit it: it belongs to another account of the vendor.
-fn other_account(connection: Option<&Connection>, test: &TestReport) -> Option<String> {
-    let connection = connection?;
-    match (&connection.vendor_account_id, &test.vendor_account_id) {
-        (Some(own), Some(other)) if own != other => Some(format!(
-            "the grant is for another account ({}) than the connection's own ({})",
-            test.vendor_account_name.as_ref().unwrap_or(other),
-            connection.vendor_account_name.as_ref().unwrap_or(own),
-        )),
-        _ => None,
-    }
-}
 
 fn parameters<'a>(query: &'a [(String, String)], name: &str) -> Vec<&'a str> {
     query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()

@@ -38,12 +38,63 @@ impl Opened {
     }
 }
 
+/// What a connection's credential is, opened and as it is stored: for whoever replaces a part of it.
+pub(super) struct Held {
+    pub opened: Opened,
+    pub secrets: SigningSecrets,
+    parts: Vec<SealedCredential>,
+}
+
+impl Held {
+    /// The fields as they are stored.
+    pub fn sealed_fields(&self) -> Option<SealedCredential> {
+        self.part(FIELDS)
+    }
+
+    /// The signing secrets as they are stored.
+    pub fn sealed_secrets(&self) -> Option<SealedCredential> {
+        self.part(SIGNING)
+    }
+
+    fn part(&self, name: &str) -> Option<SealedCredential> {
+        self.parts.iter().find(|part| part.name == name).cloned()
+    }
+}
+
 /// A signing secret as it is sealed. `until`: when it stops to sign, for one that has been replaced.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 struct SigningSecret {
     secret: String,
     #[zeroize(skip)]
     until: Option<DateTime<Utc>>,
+}
+
+/// The signing secrets of a connection, the newest first.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct SigningSecrets(Vec<SigningSecret>);
+
+impl SigningSecrets {
+    /// Those that sign now.
+    pub fn live(&self, now: DateTime<Utc>) -> SigningKeys {
+        let live = self.0.iter().filter(|secret| secret.until.is_none_or(|until| now < until));
+        SigningKeys(live.map(|secret| Secret::from(secret.secret.as_str())).collect())
+    }
+
+    /// When the first of those that have been replaced stops to sign.
+    pub fn next_end(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.0.iter().filter_map(|secret| secret.until).filter(|until| now < *until).min()
+    }
+
+    /// Puts another secret in front; those before it sign until then at the longest.
+    pub fn replace(mut self, new: &Secret, now: DateTime<Utc>, until: DateTime<Utc>) -> Self {
+        self.0.retain(|old| old.until.is_none_or(|until| now < until));
+        for old in &mut self.0 {
+            old.until = Some(old.until.map_or(until, |earlier| earlier.min(until)));
+        }
+        self.0.insert(0, SigningSecret { secret: new.expose().to_owned(), until: None });
+        self
+    }
 }
 
 /// Seals a credential for a connection.
@@ -78,6 +129,15 @@ pub(super) fn seal_grant(
     seal_part(keyring, connection, GRANT, &grant.to_json())
 }
 
+/// Seals a connection's signing secrets alone.
+pub(super) fn seal_secrets(
+    keyring: &Keyring,
+    connection: ConnectionId,
+    secrets: &SigningSecrets,
+) -> Result<SealedCredential, VaultError> {
+    seal_part(keyring, connection, SIGNING, &secrets_to_json(secrets))
+}
+
 fn seal_part(
     keyring: &Keyring,
     connection: ConnectionId,
@@ -89,37 +149,43 @@ fn seal_part(
 }
 
 fn signing_to_json(signing: &SigningKeys) -> SecretBytes {
-    let secrets: Vec<SigningSecret> =
-        signing.0.iter().map(|secret| SigningSecret { secret: secret.expose().to_owned(), until: None }).collect();
-    SecretBytes::new(serde_json::to_vec(&secrets).expect("a list of texts is JSON"))
+    let sealed = |secret: &Secret| SigningSecret { secret: secret.expose().to_owned(), until: None };
+    secrets_to_json(&SigningSecrets(signing.0.iter().map(sealed).collect()))
+}
+
+fn secrets_to_json(secrets: &SigningSecrets) -> SecretBytes {
+    SecretBytes::new(serde_json::to_vec(secrets).expect("a list of texts and times is JSON"))
 }
 
 impl Gateway {
     /// Opens a connection's credential, for one call.
     pub(super) async fn open(&self, site: SiteId, connection: ConnectionId) -> Result<Opened, Failure> {
-        let sealed =
+        Ok(self.open_to_replace(site, connection).await?.opened)
+    }
+
+    /// Opens a connection's credential, for one that takes its place.
+    pub(super) async fn open_to_replace(&self, site: SiteId, connection: ConnectionId) -> Result<Held, Failure> {
+        let parts =
             store::credential::list(&self.db, site, connection).await.or_internal("reading the sealed credential")?;
         let keyring = self.keyring(site).await?;
         let (mut opened, mut grant) = (None, None);
-        let mut signing = SigningKeys(Vec::new());
-        for part in &sealed {
+        let mut secrets = SigningSecrets::default();
+        for part in &parts {
             let place = Place::Credential { connection, name: &part.name };
             let plain = keyring.open(&place, &part.blob).or_internal("opening the credential")?;
             match part.name.as_str() {
                 FIELDS => opened = Some(Values::from_json(&plain).or_internal("reading the opened credential")?),
                 GRANT => grant = Some(Grant::from_json(&plain).or_internal("reading the opened grant")?),
                 SIGNING => {
-                    let now = self.now();
-                    let secrets: Vec<SigningSecret> = serde_json::from_slice(plain.expose())
+                    secrets = serde_json::from_slice(plain.expose())
                         .map_err(|_| "no list of secrets")
                         .or_internal("reading the signing secrets")?;
-                    let live = secrets.iter().filter(|secret| secret.until.is_none_or(|until| now < until));
-                    signing.0.extend(live.map(|secret| Secret::from(secret.secret.as_str())));
                 }
                 _ => {}
             }
         }
         let values = opened.ok_or("it has no fields").or_internal("opening the credential")?;
-        Ok(Opened { values, signing, grant })
+        let opened = Opened { values, signing: secrets.live(self.now()), grant };
+        Ok(Held { opened, secrets, parts })
     }
 }

@@ -110,7 +110,7 @@ impl Gateway {
     }
 
     /// Tests a connection; where its access record has expired and can be renewed, renews it first and tests again.
-    async fn test_and_renew(
+    pub(super) async fn test_and_renew(
         &self,
         site: SiteId,
         connection: &Connection,

@@ -7,6 +7,7 @@
 
 mod authorize;
 mod callback;
+mod check;
 mod connect;
 mod credentials;
 mod deliver;
@@ -22,6 +23,7 @@ mod read;
 mod refresh;
 mod renewal;
 mod retry;
+mod rotate;
 mod signed;
 mod test_call;
 mod types;

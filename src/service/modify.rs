@@ -13,9 +13,9 @@ use crate::{
     domain::{
         activity::{ActivityAction, ActivityOutcome},
         connection::Connection,
-        id::ConnectionId,
+        id::{ConnectionId, SiteId},
     },
-    store::{self, connection::Configured},
+    store::{self, NewActivity, StoreError, connection::Configured},
 };
 
 impl Gateway {
@@ -42,7 +42,8 @@ impl Gateway {
     ///
     /// # Errors
     /// [`Failure::BadInput`] for a value that does not fit, with the field `values.NAME`;
-    /// [`Failure::NotFound`]; [`Failure::Forbidden`] where the connector's family asks for more.
+    /// [`Failure::NotFound`]; [`Failure::Forbidden`] where the connector's family asks for more;
+    /// [`Failure::Conflict`] where somebody else has changed its fields meanwhile.
     pub async fn configure(
         &self,
         acting: &Acting,
@@ -65,7 +66,9 @@ impl Gateway {
         let (connection, connector) = self.connection_with_connector(site, id).await?;
         self.require_extra(acting, &connector)?;
         let flow = flow_of(&connector, connection.auth_flow)?;
-        let old = self.open(site, id).await?;
+        let held = self.open_to_replace(site, id).await?;
+        let replaces = held.sealed_fields().filter(|_| !values.is_empty());
+        let old = held.opened;
         let reconfigured = flow.reconfigure(&old.values, &values).map_err(|violations| {
             let first = violations.into_iter().next();
             first.map_or(Failure::Internal, |v| Failure::bad_input(format!("values.{}", v.field), v.message))
@@ -89,16 +92,32 @@ impl Gateway {
             configuration: Some(flow.configuration(&opened.values)),
             destination_label: Some(flow.destination_label(&connector, &opened.values, opened.grant.as_ref())),
             sealed,
+            replaces,
             ordered_delivery,
             test: Some(test.clone()),
         };
         let succeeded = entry(ActivityOutcome::Succeeded, None);
-        let connection = store::connection::configure(&self.db, site, id, self.now(), configured, succeeded)
-            .await
-            .or_internal("storing the settings")?
-            .ok_or(NO_CONNECTION)?;
+        let connection = self.store_change(site, id, configured, succeeded).await?;
+        Ok(Tested { connection, test })
+    }
+
+    /// Stores what an operator has changed about a connection, unless its credential is another one by now.
+    pub(super) async fn store_change(
+        &self,
+        site: SiteId,
+        id: ConnectionId,
+        configured: Configured,
+        entry: NewActivity,
+    ) -> Result<Connection, Failure> {
+        let stored = Box::pin(store::connection::configure(&self.db, site, id, self.now(), configured, entry)).await;
+        let connection = match stored {
+            Err(StoreError::CredentialChanged) => {
+                return Err(Failure::Conflict("somebody else has changed this connection meanwhile: try again".into()));
+            }
+            other => other.or_internal("storing the change")?.ok_or(NO_CONNECTION)?,
+        };
         self.committed(site);
         self.bus.wake_deliveries();
-        Ok(Tested { connection, test })
+        Ok(connection)
     }
 }

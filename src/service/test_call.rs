@@ -7,6 +7,7 @@ use crate::{
     connector::{CallContext, Connector, TestFinding, TestRun, TestStep, mask},
     domain::{
         clock::random,
+        connection::Connection,
         connector::AuthFlow,
         test_report::{TestOutcome, TestProof, TestReport},
     },
@@ -103,6 +104,18 @@ impl Gateway {
     /// (Standard Webhooks, "webhook-id").
     pub(super) fn new_message_id(&self) -> String {
         format!("msg_{:032x}", u128::from_be_bytes(random(&*self.entropy)))
+    }
+}
+
+/// What is wrong with a new credential whose test names another account than the connection's own.
+pub(super) fn other_account(credential: &str, connection: &Connection, test: &TestReport) -> Option<String> {
+    match (&connection.vendor_account_id, &test.vendor_account_id) {
+        (Some(own), Some(other)) if own != other => Some(format!(
+            "the {credential} is for another account ({}) than the connection's own ({})",
+            test.vendor_account_name.as_ref().unwrap_or(other),
+            connection.vendor_account_name.as_ref().unwrap_or(own),
+        )),
+        _ => None,
     }
 }
 

@@ -134,6 +134,28 @@ pub struct Tested {
     pub test: TestReport,
 }
 
+/// A credential that takes another one's place.
+#[derive(Clone, Debug)]
+pub struct RotateCredentials {
+    pub connection: ConnectionId,
+    /// Those that are given replace the old ones. Left out for a signed connection, whose secret is made here.
+    pub fields: Option<Vec<(String, Secret)>>,
+    /// How long the old signing secret still signs.
+    pub overlap_seconds: Option<i32>,
+}
+
+/// How a rotation ended.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    pub connection: Connection,
+    /// Of the new credential.
+    pub test: TestReport,
+    /// The new signing secret, and until when the old one signs.
+    pub new_secret: Option<(Secret, DateTime<Utc>)>,
+    /// False where the old credential serves on.
+    pub rotated: bool,
+}
+
 vocabulary! {
     /// Whether the vendor has been told of a disconnect.
     pub enum Revocation {

@@ -52,6 +52,27 @@ pub async fn list(db: &Db, site: SiteId, connection: ConnectionId) -> Result<Vec
     )?)
 }
 
+/// Whether a part of a credential is still as it was read.
+pub(super) async fn is_current(
+    conn: &mut Conn,
+    site: SiteId,
+    connection: ConnectionId,
+    part: &SealedCredential,
+) -> Result<bool> {
+    let same: i64 = both!(
+        conn,
+        credentials::table
+            .filter(credentials::connection_id.eq(connection.0))
+            .filter(credentials::site_id.eq(site.get()))
+            .filter(credentials::name.eq(&part.name))
+            .filter(credentials::sealed.eq(&part.blob))
+            .count()
+            .get_result(conn)
+            .await
+    )?;
+    Ok(same > 0)
+}
+
 /// Writes parts of a credential; a part of the same name is replaced.
 pub(super) async fn write(
     conn: &mut Conn,

@@ -29,6 +29,9 @@ pub enum StoreError {
     /// The signing secret that was to be used up is not on offer any more; nothing was written.
     #[error("the signing secret is not on offer any more")]
     OfferGone,
+    /// The credential that was to be replaced is another one by now; nothing was written.
+    #[error("the credential has been changed meanwhile")]
+    CredentialChanged,
     /// The authorization that was to be ended has ended already; nothing was written.
     #[error("the authorization has ended already")]
     AuthorizationEnded,

@@ -106,6 +106,9 @@ pub(super) async fn read_every_table(db: &Db) -> Result<()> {
         deliveries,
         delivery_entries,
         activity_entries,
+        authorizations,
+        renewals,
+        checks,
     );
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The database: the only place that knows diesel.
 //!
 //! One file for each aggregate, with plain functions on [`Db`] and the small row structs that they
-//! read and write. Every function takes the site that it acts for; only the worker's claim, its next
-//! due time and the clearing of orphans look across sites. A change, its history row, its activity row
+//! read and write. Every function takes the site that it acts for; only what workers
+//! claim, its next due time and the clearing of orphans look across sites. A change, its history row, its activity row
 //! and its stream events commit together or not at all. `service` calls this module, and nobody else.
 //!
 //! Both databases run the same diesel expressions: [`transaction`] says how. Secrets come here sealed.
@@ -24,6 +24,7 @@ mod transaction;
 
 pub mod activity;
 pub mod authorization;
+pub mod check;
 pub mod closing;
 pub mod connection;
 pub mod credential;

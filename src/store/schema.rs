@@ -314,3 +314,15 @@ diesel::table! {
         generation -> BigInt,
     }
 }
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Integer};
+    use crate::store::moment::Moment;
+
+    checks (connection_id) {
+        connection_id -> BigInt,
+        site_id -> BigInt,
+        due_at -> Moment,
+        failures -> Integer,
+    }
+}

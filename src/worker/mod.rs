@@ -3,11 +3,13 @@
 //! `app` starts them and stops them; they know services only. A loop ends when its `stop` token is
 //! cancelled and what it has begun has ended.
 
+mod check;
 mod deliver;
 mod purge;
 mod renew;
 mod watch;
 
+pub use check::check;
 pub use deliver::{DeliverLimits, deliver};
 pub use purge::purge;
 pub use renew::renew;

@@ -185,6 +185,7 @@ pub async fn configuring_changes_what_it_names_and_observes_its_test(fresh: Fres
         configuration: Some(vec![("address".to_owned(), "https://other.example".to_owned())]),
         destination_label: Some(None),
         sealed: vec![part("key", b"new"), part("path", b"added")],
+        replaces: None,
         ordered_delivery: Some(false),
         test: Some(test_report(TestOutcome::CredentialRevoked)),
     };

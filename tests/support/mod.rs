@@ -6,6 +6,7 @@ pub mod calls;
 pub mod clock;
 pub mod grants;
 pub mod http;
+pub mod keys;
 pub mod postgres;
 mod postgres_tests;
 pub mod rows;

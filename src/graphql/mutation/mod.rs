@@ -4,9 +4,10 @@ mod act;
 mod authorize;
 mod connect;
 mod deliver;
+mod rotate;
 
 use async_graphql::MergedObject;
 
 /// What can be done.
 #[derive(MergedObject, Default)]
-pub struct Mutation(connect::Connect, authorize::Authorize, act::Act, deliver::Deliver);
+pub struct Mutation(connect::Connect, authorize::Authorize, act::Act, rotate::Rotate, deliver::Deliver);

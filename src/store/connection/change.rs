@@ -1,4 +1,4 @@
-//! What an operator changes about a connection: its name and its settings.
+//! What an operator changes about a connection: its name, its settings, its credential.
 
 use chrono::{DateTime, Utc};
 
@@ -18,7 +18,7 @@ use crate::{
         activity::{self, NewActivity},
         credential::{self, SealedCredential},
         database::Db,
-        error::Result,
+        error::{Result, StoreError},
         moment::At,
         rows::{folded, json, storable, storable_or_none},
         stream,
@@ -55,12 +55,17 @@ pub struct Configured {
     pub destination_label: Option<Option<String>>,
     /// Parts of the credential that are replaced or added.
     pub sealed: Vec<SealedCredential>,
+    /// A part of the credential as it was read: nothing is written where it has changed since.
+    pub replaces: Option<SealedCredential>,
     pub ordered_delivery: Option<bool>,
     /// The test of the new settings; it is also observed.
     pub test: Option<TestReport>,
 }
 
-/// Changes a connection's settings; `None` where the site has no such connection.
+/// Changes a connection's settings or its credential; `None` where the site has no such connection.
+///
+/// # Errors
+/// [`StoreError::CredentialChanged`]; nothing is written then.
 pub async fn configure(
     db: &Db,
     site: SiteId,
@@ -71,6 +76,11 @@ pub async fn configure(
 ) -> Result<Option<Connection>> {
     transaction!(db, conn => {
         let Some(mut row) = lock(conn, site, id, false).await? else { return Ok(None) };
+        if let Some(part) = &configured.replaces
+            && !credential::is_current(conn, site, id, part).await?
+        {
+            return Err(StoreError::CredentialChanged);
+        }
         if let Some(configuration) = &configured.configuration {
             row.configuration = json(configuration);
         }

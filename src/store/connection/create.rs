@@ -15,7 +15,7 @@ use crate::{
     },
     store::{
         activity::{self, NewActivity},
-        authorization,
+        authorization, check,
         credential::{self, Seal, SealedCredential},
         database::{Conn, Db},
         error::{Result, StoreError},
@@ -160,6 +160,7 @@ pub async fn insert(
         }
         credential::write(conn, site, id, &sealed).await?;
         write_scopes(conn, site, id, &scopes).await?;
+        check::insert(conn, db, site, id, new.auth_flow, now).await?;
         if let Some(authorization) = new.authorization {
             renewal::insert(conn, site, id, new.renew_at).await?;
             if !authorization::succeed(conn, site, authorization, now, id, &new.test).await? {

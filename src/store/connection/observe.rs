@@ -14,6 +14,7 @@ use crate::{
     },
     store::{
         activity::{self, NewActivity},
+        check,
         database::{Conn, Db},
         error::Result,
         history::{self, NewStep},
@@ -156,6 +157,9 @@ impl Change {
     ) -> Result<Vec<EventBody>> {
         let Some(step) = self.step else { return Ok(Vec::new()) };
         history::write(conn, site, row.id(), now, &step).await?;
+        if row.probe {
+            check::probe(conn, site, row.id(), now).await?;
+        }
         Ok(vec![EventBody::Connection {
             connection: row.id(),
             connector_slug: row.connector_slug.clone(),
