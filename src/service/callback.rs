@@ -15,9 +15,11 @@ use crate::{
         activity::ActivityOutcome,
         authorization::{Authorization, AuthorizationPurpose, AuthorizationStep},
         capability::Capability,
+        connection::Connection,
         connector::AuthFlow,
         principal::{Actor, Principal},
         secret::Secret,
+        test_report::TestReport,
     },
     store::{
         self,
@@ -145,7 +147,7 @@ impl Gateway {
         let (test, captured) = self.run_first_test(&connector, AuthFlow::Oauth, &opened).await;
         opened.grant = opened.grant.map(|grant| grant.with_captured(&captured));
         let refused = if test.passed() {
-            connection.as_ref().and_then(|connection| other_account("grant", connection, &test))
+            connection.as_ref().and_then(|connection| unfit(connection, &test))
         } else {
             Some(reason(&test))
         };
@@ -250,6 +252,16 @@ impl Gateway {
 
 /// How long an exchange may take: beyond all its calls' time-outs.
 const CUT_OFF: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
+
+/// Why a grant does not fit a connection: it is for another account of the vendor, or nobody says for which.
+fn unfit(connection: &Connection, test: &TestReport) -> Option<String> {
+    if connection.vendor_account_id.is_some() && test.vendor_account_id.is_none() {
+        return Some(
+            "the vendor does not say for which account the grant is, so it cannot be told from another's".into(),
+        );
+    }
+    other_account("grant", connection, test)
+}
 
 fn parameters<'a>(query: &'a [(String, String)], name: &str) -> Vec<&'a str> {
     query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()

@@ -164,11 +164,18 @@ impl Gateway {
         };
         let says_expired =
             matches!(brought.verdict, Verdict::Reauthorize { failure: DeliveryFailure::CredentialExpired, .. });
-        let (Some(grant), true) = (&opened.grant, says_expired && is_refreshable(&connection, connector)) else {
+        let (Some(grant), true) =
+            (&opened.grant, says_expired && is_refreshable(&connection, connector, opened.grant.as_ref()))
+        else {
             return Ok(brought);
         };
         // One refresh, and one more try.
-        match Box::pin(self.renew_expired(claim.site, connection.id, &grant.access)).await? {
+        let renewed = match Box::pin(self.renew_expired(claim.site, connection.id, &grant.access)).await {
+            // No refresh can be made, as where the OAuth app is not registered any more: the schedule has its say.
+            Err(Failure::Conflict(reason)) => Renewed::Passing { reason },
+            other => other?,
+        };
+        match renewed {
             Renewed::Fresh => {
                 let opened = self.open(claim.site, connection.id).await?;
                 self.exchange(claim, &connection, connector, operation, &payload, &opened, settings).await

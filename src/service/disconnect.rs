@@ -179,7 +179,9 @@ impl Gateway {
         let Some(connector) = self.library().get(&connection.connector_slug).cloned() else {
             return Ok(Told::failed("the connector is not in the library any more, so the vendor could not be told"));
         };
-        let opened = self.open(site, connection.id).await?;
+        let Ok(opened) = self.open(site, connection.id).await else {
+            return Ok(Told::failed("the stored credential could not be opened, so the vendor could not be told"));
+        };
         let Some(grant) = &opened.grant else {
             return Ok(Told::not_applicable("there was no grant"));
         };

@@ -149,7 +149,8 @@ impl Gateway {
         let keyring = self.keyring(site).await?;
         let Some(grant) = &opened.grant else { return Err(Failure::Internal.into()) };
         let granted = Granted {
-            sealed: credentials::seal(&keyring, connection.id, &opened).or_internal("sealing the grant")?,
+            // The fields are as they were when it began: settings may have changed since.
+            sealed: vec![credentials::seal_grant(&keyring, connection.id, grant).or_internal("sealing the grant")?],
             scopes: grant.scopes.clone(),
             expires_at: grant.expires_at,
             renew_at: renew_at(self, flow.oauth, grant, self.now()),

@@ -118,7 +118,8 @@ impl Gateway {
     ) -> Result<TestReport, Failure> {
         let opened = self.open(site, connection.id).await?;
         let mut test = self.run_test(connector, connection.auth_flow, &opened).await;
-        let renewable = is_refreshable(connection, connector) && connection.state != ConnectionState::AuthRevoked;
+        let renewable = is_refreshable(connection, connector, opened.grant.as_ref())
+            && connection.state != ConnectionState::AuthRevoked;
         let (TestOutcome::CredentialExpired, true, Some(grant)) = (test.outcome, renewable, &opened.grant) else {
             return Ok(test);
         };

@@ -60,9 +60,11 @@ impl Gateway {
             let site = acting.site();
             let (connection, connector) = gateway.connection_with_connector(site, id).await?;
             gateway.require_extra(&acting, &connector)?;
-            if !is_refreshable(&connection, &connector) {
+            let grant = gateway.open(site, id).await?.grant;
+            if !is_refreshable(&connection, &connector, grant.as_ref()) {
                 return Err(Failure::Conflict(format!(
-                    "the credential of this connection cannot be refreshed: {} has no such call for {}",
+                    "the credential of this connection cannot be refreshed: {} has no such call for {}, or has given no \
+                     refresh token",
                     connector.display_name, connection.auth_flow
                 )));
             }
@@ -145,7 +147,9 @@ impl Gateway {
             }
             let begun = store::renewal::begin(&self.db, site, id, now, now + LEASE);
             match begun.await.or_internal("beginning a renewal")? {
-                Begun::Lease(lease) if lease.after_cut_off => return self.look_after(site, id, lease, by).await,
+                Begun::Lease(lease) | Begun::CutOff(lease, _) if lease.after_cut_off => {
+                    return self.look_after(site, id, lease, by).await;
+                }
                 Begun::Lease(lease) => return self.renew_now(site, id, lease, by).await,
                 Begun::CutOff(lease, begun_at) => return self.take_over(site, id, lease, begun_at, by).await,
                 Begun::Held { until, .. } => self.clock.sleep_until((now + LOOK).min(until)).await,
@@ -224,21 +228,24 @@ impl Gateway {
     }
 }
 
-/// Whether this connection's access record can be renewed.
-pub(super) fn is_refreshable(connection: &Connection, connector: &Connector) -> bool {
-    connection.auth_flow == AuthFlow::Oauth
-        && oauth_of(connector).is_ok_and(|(_, oauth)| oauth.refresh != RefreshKind::None)
+/// Whether this connection's access record can be renewed: the vendor has a call for it, and has given what it wants.
+pub(super) fn is_refreshable(connection: &Connection, connector: &Connector, grant: Option<&Grant>) -> bool {
+    let Some(grant) = grant.filter(|_| connection.auth_flow == AuthFlow::Oauth) else { return false };
+    oauth_of(connector).is_ok_and(|(_, oauth)| can_renew(oauth, grant))
+}
+
+fn can_renew(oauth: &OAuth, grant: &Grant) -> bool {
+    match oauth.refresh {
+        RefreshKind::None => false,
+        RefreshKind::Mint => true,
+        RefreshKind::Same | RefreshKind::Rotating { .. } => grant.refresh.is_some(),
+    }
 }
 
 /// When a grant is to be renewed: at 80 % of its lifetime, up to a tenth of it earlier, so that what was granted
 /// together is not renewed together; or as the vendor recommends.
 pub(super) fn renew_at(gateway: &Gateway, oauth: &OAuth, grant: &Grant, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let can = match oauth.refresh {
-        RefreshKind::None => false,
-        RefreshKind::Mint => true,
-        RefreshKind::Same | RefreshKind::Rotating { .. } => grant.refresh.is_some(),
-    };
-    if !can {
+    if !can_renew(oauth, grant) {
         return None;
     }
     let recommended = oauth.renew_after.map(|seconds| TimeDelta::seconds(seconds.into()));
@@ -251,7 +258,8 @@ pub(super) fn renew_at(gateway: &Gateway, oauth: &OAuth, grant: &Grant, now: Dat
     let jitter = i32::from(u16::from_be_bytes(random(&*gateway.entropy)));
     // Up to an eighth of 80 %.
     let earlier = lifetime / 8 * jitter / i32::from(u16::MAX);
-    Some(now + (lifetime - earlier).max(TimeDelta::zero()))
+    // A vendor whose tokens are born old is not asked without a pause.
+    Some(now + (lifetime - earlier).max(store::renewal::PAUSE_AFTER_FAILURE / 2))
 }
 
 fn outcome_of(outcome: Option<RenewalOutcome>) -> Renewed {

@@ -34,6 +34,8 @@ const STORE_TRIES: u32 = 6;
 const STORE_PAUSE: TimeDelta = TimeDelta::milliseconds(200);
 /// The longest pause between two renewals that do not get through.
 const BACKOFF_MAX: TimeDelta = TimeDelta::hours(1);
+/// The longest pause that a vendor can ask for.
+const AFTER_MAX: TimeDelta = TimeDelta::hours(24);
 /// What is said where a renewal was cut off, and its token may be used up.
 const CUT_OFF: &str = "a refresh was cut off; authorize again";
 
@@ -71,8 +73,12 @@ impl Gateway {
         };
         let (turn, request) = match prepared.await {
             Ok(prepared) => prepared,
+            // The vendor was not called: nothing is burnt, but somebody must hear of it.
+            Err(Failure::Conflict(reason) | Failure::BadInput { message: reason, .. }) => {
+                let turn = self.turn_of(site, id).await?;
+                return self.settle_refusal(site, &turn, lease, TokenRefusal::Misconfigured, reason, by).await;
+            }
             Err(failure) => {
-                // The vendor was not called: nothing is burnt.
                 store::renewal::release(&self.db, site, id, lease, self.now() + BACKOFF_MAX)
                     .await
                     .or_internal("giving a renewal back")?;
@@ -153,7 +159,9 @@ impl Gateway {
             TokenRefusal::Misconfigured | TokenRefusal::Passing { .. } => {
                 let still_valid = turn.grant.expires_at.is_none_or(|at| at > now);
                 let after = match refused {
-                    TokenRefusal::Passing { after } => after.and_then(|after| TimeDelta::from_std(after).ok()),
+                    TokenRefusal::Passing { after } => {
+                        after.and_then(|after| TimeDelta::from_std(after).ok()).map(|after| after.min(AFTER_MAX))
+                    }
                     _ => None,
                 };
                 let doubled = store::renewal::PAUSE_AFTER_FAILURE * 2_i32.pow(lease.failures.min(6));

@@ -17,6 +17,8 @@ on_both!(
     passing_trouble_is_no_dead_grant,
     a_dead_grant_is_noticed,
     a_disconnect_gives_the_grant_back,
+    a_token_that_is_born_old_causes_no_storm,
+    a_grant_without_a_refresh_token_ends_as_expired,
 );
 
 async fn state(app: &TestApp, token: &str, id: &str) -> String {
@@ -149,4 +151,33 @@ async fn a_disconnect_gives_the_grant_back(database: Database) {
     let expected = json!({"disconnected": true, "revocation": "FAILED"});
     assert_eq!(forced["data"]["disconnectConnection"], expected, "{forced}");
     assert_eq!(app.count_rows("connections").await, 0);
+}
+
+async fn a_token_that_is_born_old_causes_no_storm(database: Database) {
+    let granting = Granting::start().await;
+    let app = TestApp::with_grants(database, &granting).await;
+    let token = app.token("Administrator");
+    granting.book().lifetime = 0;
+    let mut log = app.subscribe(&token, "subscription { activityLogged { entry { action } } }").await;
+    connected(&app, &granting, &token, "acme").await;
+    log.next().await;
+    for round in 1..=3 {
+        app.clock.advance(TimeDelta::seconds(31));
+        log.next().await;
+        assert_eq!(granting.book().refreshes, round);
+    }
+}
+
+async fn a_grant_without_a_refresh_token_ends_as_expired(database: Database) {
+    let granting = Granting::start().await;
+    let app = TestApp::with_grants(database, &granting).await;
+    let token = app.token("Administrator");
+    granting.book().stingy = true;
+    let id = connected(&app, &granting, &token, "acme").await;
+    granting.book().expire_all();
+    let accepted = dispatch(&app, &app.module_token("forms"), &id, "submission.created", "1", "REJECT").await;
+    assert_eq!(accepted["__typename"], "DispatchAccepted", "{accepted}");
+    let tested = act(&app, &token, "testConnection", &id, "test { outcome } connection { state }").await;
+    assert_eq!(tested, json!({"test": {"outcome": "CREDENTIAL_EXPIRED"}, "connection": {"state": "AUTH_EXPIRED"}}));
+    assert_eq!(granting.book().refreshes, 0);
 }

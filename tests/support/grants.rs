@@ -36,6 +36,8 @@ pub struct Book {
     pub revocation: Option<Reply>,
     /// Access tokens that are given from now on live so long, in seconds.
     pub lifetime: u32,
+    /// Whether no refresh token is given.
+    pub stingy: bool,
     /// Whether a revoked access token goes on working, as at careless vendors.
     pub careless: bool,
 }
@@ -67,6 +69,10 @@ impl Book {
     fn grant(&mut self, scopes: &str, account: &str) -> Reply {
         let (access, refresh) = (self.token("access"), self.token("refresh"));
         self.access.insert(access.clone(), (scopes.to_owned(), account.to_owned()));
+        if self.stingy {
+            let token = json!({"access_token": access, "expires_in": self.lifetime, "scope": scopes});
+            return Reply::json(200, &token);
+        }
         self.refresh.insert(refresh.clone(), (scopes.to_owned(), account.to_owned()));
         Reply::json(
             200,

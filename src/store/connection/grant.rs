@@ -20,7 +20,7 @@ use crate::{
     },
     store::{
         activity::{self, NewActivity},
-        authorization,
+        authorization, closing,
         credential::{self, SealedCredential},
         database::{Conn, Db},
         error::{Result, StoreError},
@@ -55,7 +55,7 @@ pub struct Regranted {
 }
 
 /// Stores a fresh grant that an operator has given for a connection, and ends its authorization; `None` where the site
-/// has no such connection.
+/// has no such connection, or it is being given up.
 ///
 /// # Errors
 /// [`StoreError::AuthorizationEnded`]; nothing is written then.
@@ -69,6 +69,9 @@ pub async fn regrant(
     let Regranted { authorization, granted, test, activity: entry } = regranted;
     transaction!(db, conn => {
         let Some(mut row) = lock(conn, site, id, false).await? else { return Ok(None) };
+        if closing::is_closing(conn, id).await? {
+            return Ok(None);
+        }
         let change = apply(&mut row, now, Observation::Reauthorized, None, Some(&test), false)?;
         row.updated_at = At(now);
         save(conn, &row).await?;

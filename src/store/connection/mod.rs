@@ -85,7 +85,12 @@ pub async fn sharing(
             .sql(")");
     }
     if let Some(except) = except {
-        wanted = wanted.and("connections.id <> ").integer(except.0);
+        // Of several that are being given up at once the last revokes.
+        wanted =
+            wanted.and("connections.id <> ").integer(except.0).and("NOT (connections.id < ").integer(except.0).sql(
+                " AND EXISTS (SELECT 1 FROM renewals AS r WHERE r.connection_id = connections.id \
+                 AND r.closing_since IS NOT NULL))",
+            );
     }
     let conn = &mut db.reader().await?;
     Ok(both!(conn, connections::table.filter(wanted).count().get_result(conn).await)?)
