@@ -192,7 +192,11 @@ impl Gateway {
             .map_err(|error| error.message)?;
         let answer = self.call_token_endpoint(request).await;
         let read = call.read_token(answer.as_ref(), &authorization.scopes_requested, &captured, None, self.now());
-        read.map_err(|refused| refusal(&call, &refused, None).into())
+        read.map_err(|refused| {
+            let error = refusal(&call, &refused, None);
+            let unknown = answer.as_ref().map_or(true, |answer| (200..=299).contains(&answer.status));
+            if unknown { format!("{error}; if the vendor shows a grant, remove it there").into() } else { error.into() }
+        })
     }
 
     /// Asks for a grant in the client's own name.

@@ -162,6 +162,13 @@ impl Gateway {
         } else {
             self.exchange(claim, &connection, connector, operation, &payload, &opened, settings).await?
         };
+        if let (Some(grant), Verdict::Reauthorize { .. }) = (&opened.grant, &brought.verdict) {
+            // What is said of a token that has been replaced since says nothing of the one that is held now.
+            let now = self.open(claim.site, connection.id).await?;
+            if now.grant.as_ref().is_some_and(|held| held.access != grant.access) {
+                return self.exchange(claim, &connection, connector, operation, &payload, &now, settings).await;
+            }
+        }
         let says_expired =
             matches!(brought.verdict, Verdict::Reauthorize { failure: DeliveryFailure::CredentialExpired, .. });
         let (Some(grant), true) =

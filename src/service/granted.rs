@@ -10,7 +10,7 @@ use super::{
     types::{Acting, Failure, OrInternal as _},
 };
 use crate::{
-    connector::{Connector, Revoked, SigningKeys},
+    connector::{Connector, Grant, Revoked, SigningKeys},
     domain::{
         activity::{ActivityAction, ActivityOutcome},
         authorization::{Authorization, AuthorizationPurpose},
@@ -148,6 +148,8 @@ impl Gateway {
         let site = acting.site();
         let keyring = self.keyring(site).await?;
         let Some(grant) = &opened.grant else { return Err(Failure::Internal.into()) };
+        // One that does not open cannot be given back either.
+        let old = self.open(site, connection.id).await.ok().and_then(|opened| opened.grant);
         let granted = Granted {
             // The fields are as they were when it began: settings may have changed since.
             sealed: vec![credentials::seal_grant(&keyring, connection.id, grant).or_internal("sealing the grant")?],
@@ -163,11 +165,36 @@ impl Gateway {
             Ok(Some(_)) => {
                 self.committed(site);
                 self.bus.wake_deliveries();
+                if let Some(old) = old {
+                    self.let_go(acting, connection, flow, &old, grant, action).await?;
+                }
                 Ok(())
             }
             // The connection is gone, or the database does not answer.
             Ok(None) | Err(_) => Err(self.too_late(acting, authorization, flow, &opened, &test).await),
         }
+    }
+
+    /// Gives the grant back that another one has replaced, where that is another one at the vendor too.
+    async fn let_go(
+        &self,
+        acting: &Acting,
+        connection: &Connection,
+        flow: &OAuthFlow<'_>,
+        old: &Grant,
+        fresh: &Grant,
+        action: ActivityAction,
+    ) -> Result<(), Failure> {
+        let same = old.access == fresh.access || (old.refresh.is_some() && old.refresh == fresh.refresh);
+        if same || flow.oauth.shared_grant {
+            return Ok(());
+        }
+        if let Some(Revoked::Failed { detail, .. }) = self.revoke_grant(flow, old).await {
+            let detail = format!("the grant before could not be given back: {detail}; remove it at the vendor");
+            let entry = activity(acting, action, Some(connection), ActivityOutcome::Failed, Some(detail));
+            self.log_activity(acting.site(), entry).await?;
+        }
+        Ok(())
     }
 
     /// What cannot be stored is not kept at the vendor either.

@@ -189,6 +189,7 @@ async fn other_scopes_and_a_fresh_grant_keep_the_connection(database: Database) 
     let ended = authorize(&app, &granting, &token, &begun, "acme").await;
     assert_eq!(ended["connection"]["id"], json!(id), "{ended}");
     assert_eq!(ended["connection"]["scopesGranted"], json!(["contacts", "orders"]));
+    assert_eq!(granting.book().live(), 1, "the grant before has been given back");
 
     // Another account of the vendor's is not this connection.
     let again = "mutation($id: ID!) { reauthorizeConnection(input: {connectionId: $id}) { authorization { id authorizationUrl scopesRequested } } }";

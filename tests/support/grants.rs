@@ -18,10 +18,10 @@ use super::vendor::{Recorded, Reply, Vendor};
 pub struct Book {
     /// Codes that wait, with challenge, scopes and account.
     codes: BTreeMap<String, (String, String, String)>,
-    /// Access tokens that work, with their scopes and account.
-    access: BTreeMap<String, (String, String)>,
+    /// Access tokens that work, with their scopes, account and consent.
+    access: BTreeMap<String, (String, String, u32)>,
     /// Refresh tokens that work, likewise.
-    refresh: BTreeMap<String, (String, String)>,
+    refresh: BTreeMap<String, (String, String, u32)>,
     used: BTreeSet<String>,
     expired: BTreeSet<String>,
     next: u32,
@@ -66,14 +66,14 @@ impl Book {
         format!("{kind}-token-{:04}-planted", self.next)
     }
 
-    fn grant(&mut self, scopes: &str, account: &str) -> Reply {
+    fn grant(&mut self, scopes: &str, account: &str, consent: u32) -> Reply {
         let (access, refresh) = (self.token("access"), self.token("refresh"));
-        self.access.insert(access.clone(), (scopes.to_owned(), account.to_owned()));
+        self.access.insert(access.clone(), (scopes.to_owned(), account.to_owned(), consent));
         if self.stingy {
             let token = json!({"access_token": access, "expires_in": self.lifetime, "scope": scopes});
             return Reply::json(200, &token);
         }
-        self.refresh.insert(refresh.clone(), (scopes.to_owned(), account.to_owned()));
+        self.refresh.insert(refresh.clone(), (scopes.to_owned(), account.to_owned(), consent));
         Reply::json(
             200,
             &json!({"access_token": access, "refresh_token": refresh, "token_type": "bearer",
@@ -95,7 +95,7 @@ impl Book {
                 }
                 let Some((challenge, scopes, account)) = self.codes.remove(&form["code"]) else { return invalid() };
                 let verifier = URL_SAFE_NO_PAD.encode(Sha256::digest(form["code_verifier"].as_bytes()));
-                if verifier == challenge { self.grant(&scopes, &account) } else { invalid() }
+                if verifier == challenge { self.grant(&scopes, &account, self.exchanges) } else { invalid() }
             }
             "refresh_token" => {
                 self.refreshes += 1;
@@ -107,11 +107,11 @@ impl Book {
                     self.reused += 1;
                     return invalid();
                 }
-                let Some((scopes, account)) = self.refresh.remove(token) else {
+                let Some((scopes, account, consent)) = self.refresh.remove(token) else {
                     return Reply::json(400, &json!({"error": "invalid_grant", "error_description": "revoked"}));
                 };
                 self.used.insert(token.clone());
-                self.grant(&scopes, &account)
+                self.grant(&scopes, &account, consent)
             }
             other => panic!("no such grant type: {other}"),
         }
@@ -123,10 +123,10 @@ impl Book {
             return planted.clone();
         }
         let form: BTreeMap<String, String> = form_urlencoded::parse(request.body.as_bytes()).into_owned().collect();
-        if let Some((_, account)) = self.refresh.remove(&form["token"])
+        if let Some((_, _, consent)) = self.refresh.remove(&form["token"])
             && !self.careless
         {
-            self.access.retain(|_, (_, other)| *other != account);
+            self.access.retain(|_, (_, _, other)| *other != consent);
         }
         Reply::status(200)
     }
@@ -134,7 +134,7 @@ impl Book {
     fn call(&mut self, request: &Recorded) -> Reply {
         let token = request.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
         match self.access.get(token) {
-            Some((_, account)) if request.path == "/me" => {
+            Some((_, account, _)) if request.path == "/me" => {
                 Reply::json(200, &json!({"id": account, "name": format!("The {account}")}))
             }
             Some(_) => Reply::json(201, &json!({"ok": true})),
