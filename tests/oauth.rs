@@ -1,6 +1,7 @@
 //! Connecting by OAuth, and keeping what was granted alive: renewed once, revoked at the end, lost nowhere.
 
 mod connect;
+mod late;
 mod renew;
 mod sandbox;
 

@@ -59,5 +59,7 @@ pub struct NoAnswer {
     pub error: TransportError,
     /// In words for an operator; without path, query, headers or body of the request.
     pub detail: String,
+    /// The request may have reached the vendor, who may have acted on it.
+    pub reached: bool,
     pub latency: Duration,
 }

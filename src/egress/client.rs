@@ -68,6 +68,7 @@ impl Egress {
             Err(_) => Err(NoAnswer {
                 error: TransportError::Timeout,
                 detail: "no answer came in time".to_owned(),
+                reached: true,
                 latency: started.elapsed(),
             }),
         };
@@ -85,7 +86,12 @@ impl Egress {
     }
 
     async fn call(&self, request: OutboundRequest, limits: Limits, started: Instant) -> Result<Answer, NoAnswer> {
-        let refused = |error, detail: &str| NoAnswer { error, detail: detail.to_owned(), latency: started.elapsed() };
+        let refused = |error, detail: &str| NoAnswer {
+            error,
+            detail: detail.to_owned(),
+            reached: false,
+            latency: started.elapsed(),
+        };
         let mut url = request.url;
         let mut headers = request.headers;
         if !matches!(url.scheme(), "https" | "http") {
@@ -106,7 +112,8 @@ impl Egress {
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         if header_bytes(&headers) > HEADER_BYTES_MAX as usize {
-            return Err(refused(TransportError::Network, "the answer's headers are longer than 64 KiB"));
+            let refused = refused(TransportError::Network, "the answer's headers are longer than 64 KiB");
+            return Err(NoAnswer { reached: true, ..refused });
         }
         let mut body = Vec::new();
         let mut truncated = false;

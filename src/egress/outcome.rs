@@ -16,7 +16,7 @@ pub(super) const NOT_PUBLIC: &str =
 /// Reads an error of the client. Its own text is not used: it may hold the address with its query.
 pub(super) fn no_answer(error: &reqwest::Error, latency: Duration) -> NoAnswer {
     let (kind, detail) = describe(error);
-    NoAnswer { error: kind, detail: detail.to_owned(), latency }
+    NoAnswer { error: kind, detail: detail.to_owned(), reached: !error.is_connect(), latency }
 }
 
 fn describe(error: &reqwest::Error) -> (TransportError, &'static str) {

@@ -170,7 +170,7 @@ impl Gateway {
             None => Some(display_name_or_default(plan.connector, plan.display_name.as_deref())?),
         };
         let now = self.now();
-        let waiting = store::authorization::count_pending(&self.db, site, operator, now);
+        let waiting = store::authorization::count_open(&self.db, site, operator, now);
         if waiting.await.or_internal("counting authorizations")? >= PENDING_MAX {
             return Err(Failure::LimitExceeded(format!(
                 "{PENDING_MAX} authorizations of yours wait for their end: end one, or wait up to {} minutes",

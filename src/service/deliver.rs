@@ -76,7 +76,7 @@ impl Gateway {
         let site = claim.site;
         let settings = store::settings::find(&self.db, site).await.or_internal("reading the settings")?;
         let attempted_at = self.now();
-        let brought = self.call(&claim, &settings).await?;
+        let Some(brought) = self.call(&claim, &settings).await? else { return Ok(Delivered::LeaseLost) };
         let now = self.now();
         let (attempt, after, observation) = self.conclude(&claim, &settings, brought, attempted_at, now);
         let settlement = Settlement {
@@ -126,30 +126,32 @@ impl Gateway {
         store::delivery::cancel_orphans(&self.db, self.now(), limit).await.or_internal("cancelling deliveries")
     }
 
-    async fn call(&self, claim: &Claim, settings: &Settings) -> Result<Brought, Failure> {
+    /// Makes the call, and where its access record has expired one more; `None` where the claim was lost meanwhile.
+    async fn call(&self, claim: &Claim, settings: &Settings) -> Result<Option<Brought>, Failure> {
         let delivery = &claim.delivery;
         let found = store::connection::find(&self.db, claim.site, delivery.connection)
             .await
             .or_internal("reading the connection")?;
         let Some(connection) = found else {
-            return Ok(Brought::no_call(DeliveryFailure::ConnectionRemoved, "the connection was removed"));
+            return Ok(Some(Brought::no_call(DeliveryFailure::ConnectionRemoved, "the connection was removed")));
         };
         let Some(connector) = self.library().get(&connection.connector_slug) else {
-            return Ok(Brought::no_call(
+            return Ok(Some(Brought::no_call(
                 DeliveryFailure::VendorRejected,
                 "the connector is not in the library any more",
-            ));
+            )));
         };
         let Some(operation) = connector.operation(&delivery.event_type) else {
-            return Ok(Brought::no_call(
+            return Ok(Some(Brought::no_call(
                 DeliveryFailure::VendorRejected,
                 "the connector takes no event of this type any more",
-            ));
+            )));
         };
         let keyring = self.keyring(claim.site).await?;
         let Ok(payload) = keyring.open_payload(&delivery.message_id, &claim.payload) else {
             tracing::error!(delivery = delivery.id.0, "the stored payload does not open");
-            return Ok(Brought::no_call(DeliveryFailure::VendorRejected, "the stored payload could not be opened"));
+            let why = "the stored payload could not be opened";
+            return Ok(Some(Brought::no_call(DeliveryFailure::VendorRejected, why)));
         };
         let opened = self.open(claim.site, connection.id).await?;
         let ran_out = opened.grant.as_ref().and_then(|grant| grant.expires_at).is_some_and(|at| at <= self.now());
@@ -166,7 +168,10 @@ impl Gateway {
             // What is said of a token that has been replaced since says nothing of the one that is held now.
             let now = self.open(claim.site, connection.id).await?;
             if now.grant.as_ref().is_some_and(|held| held.access != grant.access) {
-                return self.exchange(claim, &connection, connector, operation, &payload, &now, settings).await;
+                return self
+                    .exchange(claim, &connection, connector, operation, &payload, &now, settings)
+                    .await
+                    .map(Some);
             }
         }
         let says_expired =
@@ -174,7 +179,7 @@ impl Gateway {
         let (Some(grant), true) =
             (&opened.grant, says_expired && is_refreshable(&connection, connector, opened.grant.as_ref()))
         else {
-            return Ok(brought);
+            return Ok(Some(brought));
         };
         // One refresh, and one more try.
         let renewed = match Box::pin(self.renew_expired(claim.site, connection.id, &grant.access)).await {
@@ -184,18 +189,24 @@ impl Gateway {
         };
         match renewed {
             Renewed::Fresh => {
+                // The wait may have been long; whoever has the delivery by now makes the call.
+                let now = self.now();
+                let kept = store::delivery::extend(&self.db, claim.site, claim.delivery.id, claim.lease, now + LEASE);
+                if !kept.await.or_internal("keeping the claim")? {
+                    return Ok(None);
+                }
                 let opened = self.open(claim.site, connection.id).await?;
-                self.exchange(claim, &connection, connector, operation, &payload, &opened, settings).await
+                self.exchange(claim, &connection, connector, operation, &payload, &opened, settings).await.map(Some)
             }
             Renewed::Refused { revoked, reason } => {
                 let failure =
                     if revoked { DeliveryFailure::CredentialRevoked } else { DeliveryFailure::CredentialExpired };
-                Ok(Brought { verdict: Verdict::Reauthorize { failure, reason }, ..brought })
+                Ok(Some(Brought { verdict: Verdict::Reauthorize { failure, reason }, ..brought }))
             }
             // Nothing is known against the grant: the schedule has its say.
             Renewed::Passing { reason } => {
                 let verdict = Verdict::Retry { failure: DeliveryFailure::CredentialExpired, after: None };
-                Ok(Brought { verdict, vendor_message: brought.vendor_message.or(Some(reason)), ..brought })
+                Ok(Some(Brought { verdict, vendor_message: brought.vendor_message.or(Some(reason)), ..brought }))
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     connector::{Connector, Grant, Revoked, SigningKeys},
     domain::{
         activity::{ActivityAction, ActivityOutcome},
-        authorization::{Authorization, AuthorizationPurpose},
+        authorization::{Authorization, AuthorizationPurpose, AuthorizationStep},
         connection::Connection,
         connector::AuthFlow,
         test_report::TestReport,
@@ -131,7 +131,7 @@ impl Gateway {
             }
             Err(error) => {
                 tracing::error!(%error, "storing the connection failed");
-                Err(self.too_late(acting, authorization, flow, &opened, &test).await)
+                self.too_late(acting, authorization, flow, &opened, &test).await
             }
         }
     }
@@ -161,18 +161,16 @@ impl Gateway {
         let entry = activity(acting, action, Some(connection), ActivityOutcome::Succeeded, None);
         let regranted = Regranted { authorization: authorization.id, granted, test: test.clone(), activity: entry };
         let stored = store::connection::regrant(&self.db, site, connection.id, self.now(), regranted);
-        match Box::pin(stored).await.or_internal("storing the grant") {
-            Ok(Some(_)) => {
-                self.committed(site);
-                self.bus.wake_deliveries();
-                if let Some(old) = old {
-                    self.let_go(acting, connection, flow, &old, grant, action).await?;
-                }
-                Ok(())
-            }
+        if !matches!(Box::pin(stored).await.or_internal("storing the grant"), Ok(Some(_))) {
             // The connection is gone, or the database does not answer.
-            Ok(None) | Err(_) => Err(self.too_late(acting, authorization, flow, &opened, &test).await),
+            self.too_late(acting, authorization, flow, &opened, &test).await?;
         }
+        self.committed(site);
+        self.bus.wake_deliveries();
+        if let Some(old) = old {
+            self.let_go(acting, connection, flow, &old, grant, action).await?;
+        }
+        Ok(())
     }
 
     /// Gives the grant back that another one has replaced, where that is another one at the vendor too.
@@ -197,7 +195,8 @@ impl Gateway {
         Ok(())
     }
 
-    /// What cannot be stored is not kept at the vendor either.
+    /// What cannot be stored is not kept at the vendor either; but what has been stored, although the database did not
+    /// say so any more, is.
     async fn too_late(
         &self,
         acting: &Acting,
@@ -205,10 +204,20 @@ impl Gateway {
         flow: &OAuthFlow<'_>,
         opened: &Opened,
         test: &TestReport,
-    ) -> Ending {
+    ) -> Result<(), Ending> {
+        let site = acting.site();
+        let open = store::authorization::is_open(&self.db, site, authorization.id, self.now()).await;
+        if !open.or_internal("looking for what became of the authorization")? {
+            let found = store::authorization::find(&self.db, site, authorization.operator, &authorization.token).await;
+            let found = found.or_internal("reading the authorization")?;
+            if found.is_some_and(|stored| stored.authorization.step == AuthorizationStep::Succeeded) {
+                self.committed(site);
+                return Ok(());
+            }
+        }
         let error = "the grant could not be stored".to_owned();
         let error = self.give_back(acting, authorization, flow, opened, test, error).await;
-        Ending::Refused(Refused { error, test: Some(test.clone()) })
+        Err(Ending::Refused(Refused { error, test: Some(test.clone()) }))
     }
 }
 

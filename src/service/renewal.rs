@@ -125,15 +125,14 @@ impl Gateway {
             renew_at: None,
             activity: renewal_activity(by, ActivityOutcome::Succeeded, None),
         };
-        let Some(observed) = self.settle(site, id, lease, settled).await? else {
-            // The connection is gone, or was given another grant: this one belongs to nobody.
-            if store::connection::find(&self.db, site, id).await.or_internal("reading the connection")?.is_none() {
-                let outcome = self.revoke_grant(flow, &fresh).await;
-                tracing::warn!(connection = id.0, ?outcome, "a grant was renewed for a connection that is gone");
-                return Err(NO_CONNECTION);
-            }
-            return Ok(Renewed::Fresh);
-        };
+        let mut observed = self.settle(site, id, lease, settled.clone()).await?;
+        if observed.is_none()
+            && let Some(later) = self.still_held(site, turn, lease).await?
+        {
+            // Somebody took this renewal for cut off, and found out what was left of the grant: this is more.
+            observed = self.settle(site, id, later, settled).await?;
+        }
+        let Some(observed) = observed else { return self.superseded(site, id, flow, &fresh).await };
         if observed == Decision::TestFollows {
             let test = self.test_stored(site, &turn.connection, &turn.connector).await?;
             let observation = Observation::Tested { outcome: test.outcome, refreshable: false };
@@ -141,6 +140,35 @@ impl Gateway {
         }
         self.bus.wake_deliveries();
         Ok(Renewed::Fresh)
+    }
+
+    /// The lease of a renewal that somebody else has ended meanwhile, where the grant that it renewed is still the
+    /// connection's own.
+    async fn still_held(&self, site: SiteId, turn: &Turn, lease: Lease) -> Result<Option<Lease>, Failure> {
+        let id = turn.connection.id;
+        let Some(renewal) = store::renewal::find(&self.db, site, id).await.or_internal("reading the renewals")? else {
+            return Ok(None);
+        };
+        let held = self.open(site, id).await?.grant;
+        let same = held.is_some_and(|held| held.access == turn.grant.access && held.refresh == turn.grant.refresh);
+        Ok(same.then_some(Lease { generation: renewal.generation, ..lease }))
+    }
+
+    /// Gives back what a renewal brought for a connection that is gone, or was given another grant: it belongs to nobody.
+    async fn superseded(
+        &self,
+        site: SiteId,
+        id: ConnectionId,
+        flow: &OAuthFlow<'_>,
+        fresh: &Grant,
+    ) -> Result<Renewed, Failure> {
+        let connection = store::connection::find(&self.db, site, id).await.or_internal("reading the connection")?;
+        let account = connection.as_ref().and_then(|connection| connection.vendor_account_id.as_deref());
+        if connection.is_none() || !self.shares_grant(site, flow, account, None).await? {
+            let outcome = self.revoke_grant(flow, fresh).await;
+            tracing::warn!(connection = id.0, ?outcome, "what a renewal brought came too late, and was given back");
+        }
+        if connection.is_none() { Err(NO_CONNECTION) } else { Ok(Renewed::Fresh) }
     }
 
     async fn settle_refusal(
@@ -156,7 +184,7 @@ impl Gateway {
         let (outcome, observation, renew_at) = match refused {
             TokenRefusal::Expired => (RenewalOutcome::Expired, Observation::RefreshRefused { revoked: false }, None),
             TokenRefusal::Revoked => (RenewalOutcome::Revoked, Observation::RefreshRefused { revoked: true }, None),
-            TokenRefusal::Misconfigured | TokenRefusal::Passing { .. } => {
+            TokenRefusal::Misconfigured | TokenRefusal::Passing { .. } | TokenRefusal::Lost => {
                 let still_valid = turn.grant.expires_at.is_none_or(|at| at > now);
                 let after = match refused {
                     TokenRefusal::Passing { after } => {
@@ -166,7 +194,14 @@ impl Gateway {
                 };
                 let doubled = store::renewal::PAUSE_AFTER_FAILURE * 2_i32.pow(lease.failures.min(6));
                 let wait = doubled.max(after.unwrap_or_default()).min(BACKOFF_MAX.max(after.unwrap_or_default()));
-                (RenewalOutcome::Failed, Observation::RefreshInTransit { still_valid }, Some(now + wait))
+                let again = now + wait;
+                // A refresh token that may be used up is used again only where the vendor allows it, or once the access
+                // record has run out: a vendor that takes the second use for theft then takes nothing that still serves.
+                let unsure = refused == TokenRefusal::Lost || lease.taken_over;
+                let allowed = !unsure
+                    || oauth_of(&turn.connector).is_ok_and(|(_, oauth)| may_use_again(oauth, lease.begun_at, again));
+                let again = if allowed { again } else { again.max(turn.grant.expires_at.unwrap_or(again)) };
+                (RenewalOutcome::Failed, Observation::RefreshInTransit { still_valid }, Some(again))
             }
         };
         let settled = Settled {

@@ -51,7 +51,7 @@ impl Gateway {
                 (RetryRejection::Superseded, "a later attempt of the same delivery exists or is under way".to_owned())
             }
             RetryClaim::ConnectionRemoved => {
-                (RetryRejection::ConnectionRemoved, "the connection was disconnected".to_owned())
+                (RetryRejection::ConnectionRemoved, "the connection was disconnected, or is being".to_owned())
             }
             RetryClaim::ConnectionNotActive(state) => {
                 (RetryRejection::ConnectionNotActive, format!("the connection is {state}"))

@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
-    ExpressionMethods as _, Insertable, OptionalExtension as _, QueryDsl as _, Queryable, Selectable,
-    SelectableHelper as _,
+    BoolExpressionMethods as _, ExpressionMethods as _, Insertable, OptionalExtension as _, QueryDsl as _, Queryable,
+    Selectable, SelectableHelper as _,
 };
 use diesel_async::RunQueryDsl;
 
@@ -29,6 +29,8 @@ use crate::domain::{
 
 /// How long one that has ended, or was never ended, can still be looked at.
 const KEPT: TimeDelta = TimeDelta::hours(24);
+/// How many of one operator's can be: whoever begins them in a loop pushes the own old ones out.
+const KEPT_MAX: i64 = 200;
 
 /// What is to be kept while an operator is on the way.
 #[derive(Clone)]
@@ -61,7 +63,7 @@ pub struct StoredAuthorization {
     pub sealed: Vec<u8>,
 }
 
-#[derive(Insertable)]
+#[derive(Clone, Insertable)]
 #[diesel(table_name = authorizations)]
 struct NewRow {
     site_id: i64,
@@ -163,23 +165,41 @@ pub async fn insert(db: &Db, site: SiteId, now: DateTime<Utc>, new: NewAuthoriza
         changed_at: At(now),
         expires_at: At(new.expires_at),
     };
-    let conn = &mut db.writer().await?;
-    let id: i64 = both!(
-        conn,
-        diesel::insert_into(authorizations::table).values(row).returning(authorizations::id).get_result(conn).await
-    )?;
-    Ok(AuthorizationId(id))
+    transaction!(db, conn => {
+        let own = authorizations::table
+            .filter(authorizations::site_id.eq(site.get()))
+            .filter(authorizations::operator_id.eq(new.operator.0));
+        let query = own.order(authorizations::expires_at.desc()).offset(KEPT_MAX).limit(1);
+        let beyond: Option<At> =
+            both!(conn, query.select(authorizations::expires_at).get_result(conn).await.optional())?;
+        if let Some(beyond) = beyond {
+            let old = own.filter(authorizations::expires_at.le(beyond)).filter(
+                authorizations::status
+                    .eq_any([AuthorizationStep::Succeeded.as_str(), AuthorizationStep::Rejected.as_str()])
+                    .or(authorizations::status
+                        .eq(AuthorizationStep::Pending.as_str())
+                        .and(authorizations::expires_at.le(At(now)))),
+            );
+            both!(conn, diesel::delete(old).execute(conn).await)?;
+        }
+        let insert = diesel::insert_into(authorizations::table).values(row.clone()).returning(authorizations::id);
+        let id: i64 = both!(conn, insert.get_result(conn).await)?;
+        Ok(AuthorizationId(id))
+    })
 }
 
 /// How many of the operator's authorizations wait for their end.
-pub async fn count_pending(db: &Db, site: SiteId, operator: OperatorId, now: DateTime<Utc>) -> Result<i64> {
+pub async fn count_open(db: &Db, site: SiteId, operator: OperatorId, now: DateTime<Utc>) -> Result<i64> {
     let conn = &mut db.reader().await?;
     Ok(both!(
         conn,
         authorizations::table
             .filter(authorizations::site_id.eq(site.get()))
             .filter(authorizations::operator_id.eq(operator.0))
-            .filter(authorizations::status.eq(AuthorizationStep::Pending.as_str()))
+            .filter(
+                authorizations::status
+                    .eq_any([AuthorizationStep::Pending.as_str(), AuthorizationStep::Exchanging.as_str()]),
+            )
             .filter(authorizations::expires_at.gt(At(now)))
             .count()
             .get_result(conn)
@@ -298,6 +318,23 @@ pub(super) async fn succeed(
             .await
     )?;
     Ok(ended == 1)
+}
+
+/// Whether nothing has ended an authorization that is being exchanged. Waits for a transaction that is about to: after
+/// this, one whose answer was lost has committed or never will.
+pub async fn is_open(db: &Db, site: SiteId, id: AuthorizationId, now: DateTime<Utc>) -> Result<bool> {
+    let conn = &mut db.writer().await?;
+    let open = both!(
+        conn,
+        diesel::update(authorizations::table)
+            .filter(authorizations::id.eq(id.0))
+            .filter(authorizations::site_id.eq(site.get()))
+            .filter(authorizations::status.eq(AuthorizationStep::Exchanging.as_str()))
+            .set(authorizations::changed_at.eq(At(now)))
+            .execute(conn)
+            .await
+    )?;
+    Ok(open == 1)
 }
 
 /// How an authorization failed.

@@ -106,6 +106,10 @@ pub struct Lease {
     pub after_cut_off: bool,
     /// How many renewals had ended when it was taken.
     pub generation: i64,
+    /// When the vendor may first have been called for it.
+    pub begun_at: DateTime<Utc>,
+    /// From somebody who was cut off while it was under way.
+    pub taken_over: bool,
 }
 
 /// What came of the wish to renew.
@@ -176,14 +180,25 @@ pub async fn begin(
         if let Some(until) = renewal.lease_until.filter(|until| *until > now) {
             return Ok(Begun::Held { until, generation: renewal.generation });
         }
+        if let (Some(_), Some(until)) = (renewal.begun_at, renewal.due_at.filter(|until| *until > now)) {
+            // It was cut off, and what is left of it could not be found out a moment ago.
+            return Ok(Begun::TooSoon { until, outcome: renewal.outcome });
+        }
         if let Some(failed) = renewal.failed_at
             && renewal.begun_at.is_none()
             && failed + PAUSE_AFTER_FAILURE > now
         {
             return Ok(Begun::TooSoon { until: failed + PAUSE_AFTER_FAILURE, outcome: renewal.outcome });
         }
-        let lease = Lease { token: db.random_number(), failures: renewal.failures, after_cut_off: renewal.outcome == Some(RenewalOutcome::CutOff), generation: renewal.generation };
         let begun_at = renewal.begun_at.unwrap_or(now);
+        let lease = Lease {
+            token: db.random_number(),
+            failures: renewal.failures,
+            after_cut_off: renewal.outcome == Some(RenewalOutcome::CutOff),
+            generation: renewal.generation,
+            begun_at,
+            taken_over: renewal.begun_at.is_some(),
+        };
         both!(
             conn,
             diesel::update(renewals::table)
@@ -262,7 +277,8 @@ pub async fn postpone(
     Ok(())
 }
 
-/// Gives a lease back without a renewal: the vendor was not called. It is due again then.
+/// Gives a lease back without a renewal: the vendor was not called. It is due again then. One that was taken over stays
+/// open: what it had begun is still to be found out.
 pub async fn release(
     db: &Db,
     site: SiteId,
@@ -281,7 +297,7 @@ pub async fn release(
             .set((
                 renewals::lease_token.eq(None::<i64>),
                 renewals::lease_until.eq(none),
-                renewals::begun_at.eq(none),
+                renewals::begun_at.eq(lease.taken_over.then_some(At(lease.begun_at))),
                 renewals::due_at.eq(Some(At(due_at))),
             ))
             .execute(conn)

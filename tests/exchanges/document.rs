@@ -242,7 +242,7 @@ impl Reply {
         let (status, headers, body) = match self {
             Self::None { no_answer, detail } => {
                 let error = TransportError::parse(no_answer).expect("a transport error");
-                return Err(NoAnswer { error, detail: detail.clone(), latency: Duration::ZERO });
+                return Err(NoAnswer { error, detail: detail.clone(), reached: true, latency: Duration::ZERO });
             }
             Self::Json { status, headers, json } => (status, headers, json.to_string()),
             Self::Text { status, headers, body } => (status, headers, body.clone()),

@@ -153,7 +153,7 @@ pub(super) fn found(read: Result<Grant, TokenRefused>) -> Value {
                 TokenRefusal::Expired => "expired",
                 TokenRefusal::Revoked => "revoked",
                 TokenRefusal::Misconfigured => "misconfigured",
-                TokenRefusal::Passing { .. } => "passing",
+                TokenRefusal::Passing { .. } | TokenRefusal::Lost => "passing",
             },
             "after_seconds": match refused.refusal {
                 TokenRefusal::Passing { after } => after.map(|after| after.as_secs()),

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a case that meets an error fails")]
 
+mod authorizations;
 mod checks;
 mod connections;
 mod deliveries;

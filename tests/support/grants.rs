@@ -40,6 +40,12 @@ pub struct Book {
     pub stingy: bool,
     /// Whether a revoked access token goes on working, as at careless vendors.
     pub careless: bool,
+    /// Whether no event is taken.
+    pub refused: bool,
+    /// So many refreshes are made without their answers getting through.
+    pub lost: u32,
+    /// The next request to this path is answered only when so many have come in all.
+    pub held: Option<(&'static str, usize)>,
 }
 
 impl Book {
@@ -111,7 +117,10 @@ impl Book {
                     return Reply::json(400, &json!({"error": "invalid_grant", "error_description": "revoked"}));
                 };
                 self.used.insert(token.clone());
-                self.grant(&scopes, &account, consent)
+                let granted = self.grant(&scopes, &account, consent);
+                let cut = self.lost > 0;
+                self.lost = self.lost.saturating_sub(1);
+                Reply { cut, ..granted }
             }
             other => panic!("no such grant type: {other}"),
         }
@@ -137,6 +146,7 @@ impl Book {
             Some((_, account, _)) if request.path == "/me" => {
                 Reply::json(200, &json!({"id": account, "name": format!("The {account}")}))
             }
+            Some(_) if self.refused => Reply::json(400, &json!({"error": "malformed"})),
             Some(_) => Reply::json(201, &json!({"ok": true})),
             None if self.expired.contains(token) => Reply::json(401, &json!({"error": "expired"})),
             None => Reply::json(401, &json!({"error": "unknown"})),
@@ -157,10 +167,15 @@ impl Granting {
         let own = Arc::clone(&book);
         vendor.answer(move |request| {
             let mut book = own.lock().unwrap_or_else(PoisonError::into_inner);
-            match request.path.split('?').next().unwrap_or_default() {
+            let path = request.path.split('?').next().unwrap_or_default();
+            let reply = match path {
                 "/token" => book.token_endpoint(request),
                 "/revoke" => book.revoke(request),
                 _ => book.call(request),
+            };
+            match book.held.take_if(|(held, _)| *held == path) {
+                Some((_, hold_until)) => Reply { hold_until, ..reply },
+                None => reply,
             }
         });
         Self { vendor, book }
@@ -169,6 +184,12 @@ impl Granting {
     /// The vendor's book, while nobody calls.
     pub fn book(&self) -> std::sync::MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many refreshes were asked for, and how many of them with a token that was used up.
+    pub fn uses(&self) -> (u32, u32) {
+        let book = self.book();
+        (book.refreshes, book.reused)
     }
 
     /// An operator consents at this address for this account; gives the callback's query.

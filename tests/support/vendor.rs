@@ -50,16 +50,18 @@ pub struct Reply {
     pub body: String,
     /// Do not answer before this many requests have come in all.
     pub hold_until: usize,
+    /// Close the connection before the answer has ended.
+    pub cut: bool,
 }
 
 impl Reply {
     pub fn json(status: u16, body: &serde_json::Value) -> Self {
         let headers = HashMap::from([("content-type".to_owned(), "application/json".to_owned())]);
-        Self { status, headers, body: body.to_string(), hold_until: 0 }
+        Self { status, headers, body: body.to_string(), hold_until: 0, cut: false }
     }
 
     pub fn status(status: u16) -> Self {
-        Self { status, headers: HashMap::new(), body: String::new(), hold_until: 0 }
+        Self { status, headers: HashMap::new(), body: String::new(), hold_until: 0, cut: false }
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -170,7 +172,12 @@ async fn handle(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     shared.count.send_modify(|n| *n += 1);
     let mut seen = shared.count.subscribe();
     let _ = seen.wait_for(|n| *n >= reply.hold_until).await;
-    let mut response = Response::new(Body::from(reply.body));
+    let body = if reply.cut {
+        Body::from_stream(futures_util::stream::iter([Ok(Bytes::from("{")), Err(std::io::Error::other("cut off"))]))
+    } else {
+        Body::from(reply.body)
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(reply.status).expect("a status");
     for (name, value) in &reply.headers {
         response.headers_mut().insert(

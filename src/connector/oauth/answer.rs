@@ -55,6 +55,8 @@ pub enum TokenRefusal {
     Misconfigured,
     /// Passing trouble, not to be tried again before `after` where the vendor or the manifest says so.
     Passing { after: Option<Duration> },
+    /// No answer came to a request that the vendor may have acted on: what it used up may be used up.
+    Lost,
 }
 
 /// How a revocation ended.
@@ -102,7 +104,7 @@ impl OAuthCall<'_> {
         now: DateTime<Utc>,
     ) -> Result<Grant, TokenRefused> {
         let answer = answer.map_err(|none| TokenRefused {
-            refusal: TokenRefusal::Passing { after: None },
+            refusal: if none.reached { TokenRefusal::Lost } else { TokenRefusal::Passing { after: None } },
             detail: format!("no answer came: {}", clean(&none.detail, NAME_MAX)),
             vendor_error_code: None,
             vendor_message: None,

@@ -245,9 +245,12 @@ fn a_refusal_says_what_follows() {
         }
         let html = Answer { body: b"<html>".to_vec(), ..answer(200, &json!(null)) };
         assert!(call.read_token(Ok(&html), &[], &[], None, now()).is_err());
-        let none = NoAnswer { error: TransportError::Timeout, detail: "slow".to_owned(), latency: Duration::ZERO };
-        let refused = call.read_token(Err(&none), &[], &[], None, now()).unwrap_err();
-        assert_eq!(refused.refusal, passing(None));
+        for (reached, expected) in [(true, TokenRefusal::Lost), (false, passing(None))] {
+            let detail = "slow".to_owned();
+            let none = NoAnswer { error: TransportError::Timeout, detail, reached, latency: Duration::ZERO };
+            let refused = call.read_token(Err(&none), &[], &[], None, now()).unwrap_err();
+            assert_eq!(refused.refusal, expected);
+        }
     });
 }
 

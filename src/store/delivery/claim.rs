@@ -96,6 +96,22 @@ pub(super) async fn read(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Claim>> {
         .collect()
 }
 
+/// Makes a claim last until then; false where the lease is no longer the caller's.
+pub async fn extend(db: &Db, site: SiteId, delivery: DeliveryId, lease: i64, until: DateTime<Utc>) -> Result<bool> {
+    let conn = &mut db.writer().await?;
+    let kept = both!(
+        conn,
+        diesel::update(deliveries::table)
+            .filter(deliveries::id.eq(delivery.0))
+            .filter(deliveries::site_id.eq(site.get()))
+            .filter(deliveries::lease_token.eq(lease))
+            .set(deliveries::lease_until.eq(Some(At(until))))
+            .execute(conn)
+            .await
+    )?;
+    Ok(kept == 1)
+}
+
 /// Gives a claim back as it was, for the next worker to take at once. Does nothing where the lease is
 /// no longer the caller's.
 pub async fn release(db: &Db, site: SiteId, delivery: DeliveryId, lease: i64) -> Result<()> {

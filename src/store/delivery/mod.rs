@@ -16,7 +16,7 @@ pub(super) use self::row::DeliveryRow;
 use self::row::connection_state;
 pub use self::{
     cancel::cancel_orphans,
-    claim::{Claim, claim, release},
+    claim::{Claim, claim, extend, release},
     queue::next_due,
     retry::{RetryClaim, claim_retry},
     settle::{After, Attempt, Settled, Settlement, settle},

@@ -15,7 +15,7 @@ use crate::{
         id::{EntryId, SiteId},
     },
     store::{
-        connection,
+        closing, connection,
         database::{Conn, Db},
         entry,
         error::{Result, StoreError},
@@ -73,6 +73,9 @@ pub async fn claim_retry(
             return Ok(RetryClaim::Superseded);
         }
         let Some(owner) = owner else { return Ok(RetryClaim::ConnectionRemoved) };
+        if closing::is_closing(conn, failed.connection).await? {
+            return Ok(RetryClaim::ConnectionRemoved);
+        }
         if row.status != DeliveryStatus::Failed.as_str() {
             return Ok(RetryClaim::NotFailed);
         }
