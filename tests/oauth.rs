@@ -1,6 +1,7 @@
 //! Connecting by OAuth, and keeping what was granted alive: renewed once, revoked at the end, lost nowhere.
 
 mod connect;
+mod crowd;
 mod late;
 mod renew;
 mod sandbox;

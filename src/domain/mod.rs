@@ -15,6 +15,7 @@ pub mod event;
 pub mod exchange;
 pub mod fold;
 pub mod id;
+pub mod pace;
 pub mod page;
 pub mod principal;
 pub mod query;

@@ -25,6 +25,7 @@ use crate::{
         connection::Connection,
         connector::ConnectorFamily,
         id::{ConnectionId, SiteId},
+        pace::Pace,
         principal::{Actor, Principal},
     },
     egress::Egress,
@@ -72,6 +73,8 @@ pub struct Inner {
     pub(super) oauth: OAuthSettings,
     /// Whose turn it is to renew a connection's grant, in this process.
     turns: Mutex<HashMap<ConnectionId, Weak<tokio::sync::Mutex<()>>>>,
+    /// How fast each vendor is asked for renewals, in this process.
+    pub(super) paces: Mutex<HashMap<String, Pace>>,
     /// Tells this process from others where keys are derived for it.
     pub(super) replica: [u8; 8],
     /// How many streams are followed now.
@@ -106,6 +109,7 @@ impl Gateway {
             limits: parts.limits,
             oauth: parts.oauth,
             turns: Mutex::default(),
+            paces: Mutex::default(),
             replica,
             followers: watch::channel(0).0,
             tasks: TaskTracker::new(),
@@ -285,7 +289,7 @@ pub(super) fn reference(connection: &Connection) -> ConnectionRef {
     ConnectionRef { id: connection.id, name: connection.display_name.clone(), slug: connection.connector_slug.clone() }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // What is remembered is only ever replaced whole, so a poisoned lock guards nothing half-done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

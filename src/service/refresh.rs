@@ -12,7 +12,7 @@ use super::{
     types::{Acting, Failure, OrInternal as _, Tested},
 };
 use crate::{
-    connector::{Connector, Grant, OAuth, RefreshKind},
+    connector::{Connector, Grant, OAuth, RefreshKind, RefreshLimit},
     domain::{
         activity::{ActivityAction, ActivityOutcome},
         clock::random,
@@ -138,6 +138,12 @@ impl Gateway {
     ) -> Result<Renewed, Failure> {
         let turn = self.turn(id);
         let _turn = turn.lock().await;
+        let slug = self.connection(site, id).await?.connector_slug;
+        let limit = self.refresh_limit(&slug);
+        let rest = limit.map_or_else(TimeDelta::zero, |limit| {
+            TimeDelta::milliseconds(i64::from(limit.seconds) * 1_000 / i64::from(limit.calls.max(1)))
+        });
+        let mut has_turn = false;
         loop {
             let now = self.now();
             let renewal = store::renewal::find(&self.db, site, id).await.or_internal("reading the renewals")?;
@@ -145,7 +151,15 @@ impl Gateway {
             if renewal.generation != generation {
                 return Ok(outcome_of(renewal.outcome));
             }
-            let begun = store::renewal::begin(&self.db, site, id, now, now + LEASE);
+            if !std::mem::replace(&mut has_turn, true) {
+                // Before the lease, which does not last long.
+                if !self.take_turn(&self.vendor_of(&slug)).await {
+                    let reason = "many refreshes wait for their turn at this vendor; it is tried again".to_owned();
+                    return Ok(Renewed::Passing { reason });
+                }
+                continue;
+            }
+            let begun = store::renewal::begin(&self.db, site, id, now, now + LEASE, rest);
             match begun.await.or_internal("beginning a renewal")? {
                 Begun::Lease(lease) | Begun::CutOff(lease, _) if lease.after_cut_off => {
                     return self.look_after(site, id, lease, by).await;
@@ -154,36 +168,22 @@ impl Gateway {
                 Begun::CutOff(lease, begun_at) => return self.take_over(site, id, lease, begun_at, by).await,
                 Begun::Held { until, .. } => self.clock.sleep_until((now + LOOK).min(until)).await,
                 Begun::TooSoon { until, outcome } => {
-                    return Ok(match outcome_of(outcome) {
-                        Renewed::Fresh | Renewed::Passing { .. } => Renewed::Passing {
-                            reason: format!(
-                                "the last refresh failed a moment ago; not again before {}",
-                                until.to_rfc3339()
-                            ),
-                        },
-                        refused @ Renewed::Refused { .. } => refused,
+                    let reason = match outcome_of(outcome) {
+                        refused @ Renewed::Refused { .. } => return Ok(refused),
+                        Renewed::Passing { .. } => "the last refresh failed a moment ago".to_owned(),
+                        Renewed::Fresh => limit.map_or_else(String::new, |limit| {
+                            let RefreshLimit { calls, seconds } = limit;
+                            format!("the vendor refreshes a grant {calls} times in {seconds} s at most")
+                        }),
+                    };
+                    return Ok(Renewed::Passing {
+                        reason: format!("{reason}; not again before {}", until.to_rfc3339()),
                     });
                 }
                 Begun::Closing => return Err(Failure::Conflict("this connection is being disconnected".to_owned())),
                 Begun::Nothing => return Err(NO_CONNECTION),
             }
         }
-    }
-
-    /// For the worker: renews what is due, of all sites; gives the connections.
-    ///
-    /// # Errors
-    /// [`Failure::Internal`] where the database fails.
-    pub async fn due_renewals(&self, limit: u32) -> Result<Vec<(SiteId, ConnectionId)>, Failure> {
-        store::renewal::due(&self.db, self.now(), limit).await.or_internal("looking for renewals")
-    }
-
-    /// For the worker: when something will be due next.
-    ///
-    /// # Errors
-    /// [`Failure::Internal`] where the database fails.
-    pub async fn next_renewal_due(&self) -> Result<Option<DateTime<Utc>>, Failure> {
-        store::renewal::next_due(&self.db).await.or_internal("looking for the next renewal")
     }
 
     /// For the worker: renews one connection that is due, or goes on with its disconnect. What fails has been logged,

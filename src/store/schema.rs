@@ -312,6 +312,8 @@ diesel::table! {
         closing -> Nullable<Text>,
         closing_since -> Nullable<Moment>,
         generation -> BigInt,
+        connector_slug -> Text,
+        renewed_at -> Nullable<Moment>,
     }
 }
 

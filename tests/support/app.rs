@@ -18,7 +18,7 @@ use integrations_gateway::{
     graphql::{DocumentLimits, Introspection},
     sandbox::SandboxApp,
     store::{self, Db},
-    vault::MasterKeys,
+    vault::{Keyring, MasterKeys, Vault, WrappedKey},
     web::{Holder, Timeouts, TokenSettings, mint},
 };
 use ipnet::IpNet;
@@ -330,6 +330,23 @@ impl TestApp {
         let site = SiteId::from_claimed_row(1);
         let now = integrations_gateway::domain::clock::Clock::now(&*self.clock);
         store::settings::save(&self.database().await, site, now, &settings).await.expect("saved");
+    }
+
+    /// The path of the SQLite file.
+    pub fn sqlite_file(&self) -> &str {
+        self.setup.database_url.strip_prefix("sqlite:").expect("an SQLite file")
+    }
+
+    /// The opened keys of the first site.
+    pub async fn keyring(&self) -> Keyring {
+        let site = SiteId::from_claimed_row(1);
+        let rows = store::site::keys(&self.database().await, site).await.expect("the site's keys");
+        let wrapped: Vec<WrappedKey> = rows
+            .into_iter()
+            .map(|row| WrappedKey { version: row.version, master_key_id: row.master_key_id, wrapped: row.wrapped })
+            .collect();
+        let vault = Vault::new(MasterKeys::parse(MASTER_KEYS).expect("keys"), SeededEntropy::new(98));
+        vault.open_keys(site, &wrapped).expect("keys that open")
     }
 
     async fn database(&self) -> Db {

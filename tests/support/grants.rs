@@ -11,7 +11,37 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use url::form_urlencoded;
 
-use super::vendor::{Recorded, Reply, Vendor};
+use integrations_gateway::domain::clock::Clock;
+
+use super::{
+    clock::ManualClock,
+    vendor::{Recorded, Reply, Vendor},
+};
+
+/// A bound on how often refreshes are made.
+pub struct Bound {
+    pub clock: Arc<ManualClock>,
+    pub per_second: u32,
+    /// The second that is counted, and its count.
+    second: (i64, u32),
+    pub refused: u32,
+}
+
+impl Bound {
+    pub const fn new(clock: Arc<ManualClock>, per_second: u32) -> Self {
+        Self { clock, per_second, second: (0, 0), refused: 0 }
+    }
+
+    fn admits(&mut self) -> bool {
+        let second = Clock::now(&*self.clock).timestamp();
+        if self.second.0 != second {
+            self.second = (second, 0);
+        }
+        self.second.1 += 1;
+        self.refused += u32::from(self.second.1 > self.per_second);
+        self.second.1 <= self.per_second
+    }
+}
 
 /// What the vendor knows.
 #[derive(Default)]
@@ -42,6 +72,8 @@ pub struct Book {
     pub careless: bool,
     /// Whether no event is taken.
     pub refused: bool,
+    /// No more refreshes than so many in a second of this clock are made; beyond it stands when to come again.
+    pub bound: Option<Bound>,
     /// So many refreshes are made without their answers getting through.
     pub lost: u32,
     /// The next request to this path is answered only when so many have come in all.
@@ -49,9 +81,21 @@ pub struct Book {
 }
 
 impl Book {
+    /// How many refresh tokens were used.
+    pub fn used(&self) -> usize {
+        self.used.len()
+    }
+
     /// Grants that somebody could still use.
     pub fn live(&self) -> usize {
         self.refresh.len()
+    }
+
+    /// Adds a grant that somebody holds.
+    pub fn plant(&mut self, access: &str, refresh: &str) {
+        let grant = ("read write".to_owned(), "acme".to_owned(), 0);
+        self.access.insert(access.to_owned(), grant.clone());
+        self.refresh.insert(refresh.to_owned(), grant);
     }
 
     /// Makes every access token run out.
@@ -105,6 +149,9 @@ impl Book {
             }
             "refresh_token" => {
                 self.refreshes += 1;
+                if self.bound.as_mut().is_some_and(|bound| !bound.admits()) {
+                    return Reply::json(429, &json!({"error": "slow_down"})).header("retry-after", "2");
+                }
                 if let Some(planted) = self.planted.pop() {
                     return planted;
                 }

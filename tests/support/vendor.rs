@@ -144,6 +144,13 @@ impl Vendor {
         lock(&self.shared.requests).clone()
     }
 
+    /// Waits until so many requests have come in, or for so long; gives how many there are.
+    pub async fn count_within(&self, count: usize, within: Duration) -> usize {
+        let mut seen = self.shared.count.subscribe();
+        let _ = tokio::time::timeout(within, seen.wait_for(|n| *n >= count)).await;
+        *seen.borrow()
+    }
+
     /// Waits until so many requests have come in, and gives them.
     pub async fn wait_for(&self, count: usize) -> Vec<Recorded> {
         let mut seen = self.shared.count.subscribe();

@@ -162,7 +162,7 @@ pub async fn insert(
         write_scopes(conn, site, id, &scopes).await?;
         check::insert(conn, db, site, id, new.auth_flow, now).await?;
         if let Some(authorization) = new.authorization {
-            renewal::insert(conn, site, id, new.renew_at).await?;
+            renewal::insert(conn, site, id, &stored.connector_slug, new.renew_at).await?;
             if !authorization::succeed(conn, site, authorization, now, id, &new.test).await? {
                 return Err(StoreError::AuthorizationEnded);
             }

@@ -5,11 +5,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
-    BoolExpressionMethods as _, ExpressionMethods as _, Insertable, OptionalExtension as _, QueryDsl as _, Queryable,
-    Selectable, SelectableHelper as _,
+    ExpressionMethods as _, Insertable, OptionalExtension as _, QueryDsl as _, Queryable, Selectable,
+    SelectableHelper as _,
 };
 use diesel_async::RunQueryDsl;
 
+mod due;
+
+pub use self::due::{Front, count, due, fronts};
 use super::{
     connection::lock,
     database::{Conn, Db},
@@ -49,6 +52,8 @@ pub struct Renewal {
     pub lease_until: Option<DateTime<Utc>>,
     pub begun_at: Option<DateTime<Utc>>,
     pub failed_at: Option<DateTime<Utc>>,
+    /// The last one that went well.
+    pub renewed_at: Option<DateTime<Utc>>,
     /// In a row.
     pub failures: u32,
     pub outcome: Option<RenewalOutcome>,
@@ -65,6 +70,7 @@ struct Row {
     lease_until: Option<At>,
     begun_at: Option<At>,
     failed_at: Option<At>,
+    renewed_at: Option<At>,
     failures: i32,
     outcome: Option<String>,
     closing: Option<String>,
@@ -78,6 +84,7 @@ impl Row {
             lease_until: self.lease_until.map(DateTime::from),
             begun_at: self.begun_at.map(DateTime::from),
             failed_at: self.failed_at.map(DateTime::from),
+            renewed_at: self.renewed_at.map(DateTime::from),
             failures: u32::try_from(self.failures).unwrap_or_default(),
             outcome: word_or_none(self.outcome.as_deref(), RenewalOutcome::parse)?,
             closing: self.closing,
@@ -88,12 +95,13 @@ impl Row {
 
 #[derive(Insertable)]
 #[diesel(table_name = renewals)]
-struct NewRow {
+struct NewRow<'a> {
     connection_id: i64,
     site_id: i64,
     due_at: Option<At>,
     failures: i32,
     generation: i64,
+    connector_slug: &'a str,
 }
 
 /// The right to renew a connection's credential.
@@ -121,7 +129,7 @@ pub enum Begun {
     CutOff(Lease, DateTime<Utc>),
     /// Somebody else renews, until then at the latest.
     Held { until: DateTime<Utc>, generation: i64 },
-    /// The last one failed a moment ago: not again before this time.
+    /// The last one was a moment ago, and failed, or the vendor allows no more: not again before this time.
     TooSoon { until: DateTime<Utc>, outcome: Option<RenewalOutcome> },
     /// The connection is being given up.
     Closing,
@@ -134,10 +142,17 @@ pub(super) async fn insert(
     conn: &mut Conn,
     site: SiteId,
     connection: ConnectionId,
+    connector_slug: &str,
     due_at: Option<DateTime<Utc>>,
 ) -> Result<()> {
-    let row =
-        NewRow { connection_id: connection.0, site_id: site.get(), due_at: due_at.map(At), failures: 0, generation: 0 };
+    let row = NewRow {
+        connection_id: connection.0,
+        site_id: site.get(),
+        due_at: due_at.map(At),
+        failures: 0,
+        generation: 0,
+        connector_slug,
+    };
     both!(conn, diesel::insert_into(renewals::table).values(row).execute(conn).await)?;
     Ok(())
 }
@@ -162,13 +177,14 @@ pub(super) async fn read(conn: &mut Conn, site: SiteId, connection: ConnectionId
     row.map(Row::read).transpose()
 }
 
-/// Asks for the right to renew.
+/// Asks for the right to renew; `rest` is the shortest time from one renewal that went well to the next.
 pub async fn begin(
     db: &Db,
     site: SiteId,
     connection: ConnectionId,
     now: DateTime<Utc>,
     lease_until: DateTime<Utc>,
+    rest: TimeDelta,
 ) -> Result<Begun> {
     transaction!(db, conn => {
         // The connection's row is what all that touch its renewals lock.
@@ -189,6 +205,11 @@ pub async fn begin(
             && failed + PAUSE_AFTER_FAILURE > now
         {
             return Ok(Begun::TooSoon { until: failed + PAUSE_AFTER_FAILURE, outcome: renewal.outcome });
+        }
+        if let Some(until) = renewal.renewed_at.map(|renewed| renewed + rest).filter(|until| *until > now)
+            && renewal.begun_at.is_none()
+        {
+            return Ok(Begun::TooSoon { until, outcome: renewal.outcome });
         }
         let begun_at = renewal.begun_at.unwrap_or(now);
         let lease = Lease {
@@ -245,7 +266,7 @@ pub(super) async fn end(
     );
     let row = renewals::table.filter(renewals::connection_id.eq(connection.0));
     if outcome == RenewalOutcome::Renewed {
-        let well = (renewals::failed_at.eq(none), renewals::failures.eq(0));
+        let well = (renewals::failed_at.eq(none), renewals::failures.eq(0), renewals::renewed_at.eq(Some(At(now))));
         both!(conn, diesel::update(row).set((ended, well)).execute(conn).await)?;
     } else {
         let badly = (renewals::failed_at.eq(Some(At(now))), renewals::failures.eq(renewals::failures + 1));
@@ -304,38 +325,4 @@ pub async fn release(
             .await
     )?;
     Ok(())
-}
-
-/// Connections of all sites whose renewal is due and in nobody's hands, the longest due first.
-pub async fn due(db: &Db, now: DateTime<Utc>, limit: u32) -> Result<Vec<(SiteId, ConnectionId)>> {
-    let conn = &mut db.reader().await?;
-    let rows: Vec<(i64, i64)> = both!(
-        conn,
-        renewals::table
-            .filter(renewals::due_at.le(Some(At(now))))
-            .filter(renewals::lease_until.is_null().or(renewals::lease_until.le(Some(At(now)))))
-            .order((renewals::due_at.asc(), renewals::connection_id.asc()))
-            .limit(i64::from(limit))
-            .select((renewals::site_id, renewals::connection_id))
-            .load(conn)
-            .await
-    )?;
-    Ok(rows.into_iter().map(|(site, id)| (SiteId::from_claimed_row(site), ConnectionId(id))).collect())
-}
-
-/// When the next renewal will be due, or the lease of one will have run out.
-pub async fn next_due(db: &Db) -> Result<Option<DateTime<Utc>>> {
-    let conn = &mut db.reader().await?;
-    let row: Option<Option<At>> = both!(
-        conn,
-        renewals::table
-            .filter(renewals::due_at.is_not_null())
-            .order(renewals::due_at.asc())
-            .limit(1)
-            .select(renewals::due_at)
-            .get_result(conn)
-            .await
-            .optional()
-    )?;
-    Ok(row.flatten().map(DateTime::from))
 }
