@@ -34,7 +34,7 @@ test: ## Everything that CI checks; as root on Debian it installs what it needs
 	@cargo clippy --locked --quiet --all-targets -- -D warnings
 	$(call step,Rust tests)
 	@cargo test --locked --quiet
-	$(call step,Browser and graphql-js)
+	$(call step,Tests from outside)
 	@$(MAKE) test-outside
 	@printf '\nAll checks passed.\n'
 

@@ -13,6 +13,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 export const repository = fileURLToPath(new URL("../../", import.meta.url));
+/** As many lines of a gateway's output are kept. */
+export const LOG_MAX = 10_000;
 const binary = process.env.GATEWAY_BINARY ?? join(repository, "target/debug/integrations-gateway");
 
 /** Starts a gateway; `settings` are environment variables of its. Whoever starts it stops it. */
@@ -27,7 +29,8 @@ export async function startGateway(settings = {}) {
   const server = spawn(binary, ["serve", "--dev"], { cwd: folder, env: environment, stdio: ["ignore", "pipe", "pipe"] });
   const ended = once(server, "exit");
   const log = [];
-  createInterface(server.stderr).on("line", (line) => log.push(line));
+  const keep = (line) => log.push(line) > LOG_MAX && log.shift();
+  createInterface(server.stderr).on("line", keep);
 
   let stopped;
   function stop() {
@@ -41,7 +44,11 @@ export async function startGateway(settings = {}) {
 
   try {
     return {
-      url: await addressOf(server, ended, log),
+      url: await addressOf(server, ended, log, keep),
+      /** Its folder, with the database, until it stops. */
+      folder,
+      /** What it has written to both outputs, line by line. */
+      log,
       /** Bearer tokens of site 1. */
       operatorToken: (role, { operator = 1, ttl = "1h" } = {}) =>
         token("--operator", `${operator}`, "--role", role, "--ttl", ttl),
@@ -62,10 +69,10 @@ export async function startGateway(settings = {}) {
 }
 
 /** Waits for the line that names the bound address, and goes on reading so that the gateway never blocks on its output. */
-function addressOf(server, ended, log) {
+function addressOf(server, ended, log, keep) {
   return new Promise((resolve, reject) => {
     createInterface(server.stdout).on("line", (line) => {
-      log.push(line);
+      keep(line);
       const address = /listening on (http:\/\/\S+)/.exec(line)?.[1];
       if (address) resolve(address);
     });
