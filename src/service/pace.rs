@@ -95,13 +95,15 @@ impl Gateway {
         true
     }
 
-    /// Notes how a vendor took a renewal: `later` where it said so, or did not answer.
-    pub(super) fn note_pace(&self, vendor: &str, later: Option<Option<TimeDelta>>) {
+    /// Notes that a vendor has taken a call for a renewal, whatever it said.
+    pub(super) fn note_taken(&self, vendor: &str) {
+        self.pace_of(vendor, Pace::went);
+    }
+
+    /// Notes that a vendor said "later", and perhaps when, or did not answer.
+    pub(super) fn note_later(&self, vendor: &str, after: Option<TimeDelta>) {
         let now = self.now();
-        self.pace_of(vendor, |pace| match later {
-            None => pace.went(),
-            Some(after) => pace.slow_down(now, after),
-        });
+        self.pace_of(vendor, |pace| pace.slow_down(now, after));
     }
 
     /// Under which name the pace of a connector's vendor is kept.

@@ -90,14 +90,15 @@ impl Gateway {
         let answer = self.call_token_endpoint(request).await;
         let now = self.now();
         let read = call.read_token(answer.as_ref(), &turn.grant.scopes, &[], Some(&turn.grant), now);
-        let later = match read.as_ref().map_err(|refused| refused.refusal) {
+        let vendor = self.vendor_of(&turn.connection.connector_slug);
+        match read.as_ref().map_err(|refused| refused.refusal) {
             Err(TokenRefusal::Passing { after }) => {
-                Some(after.and_then(|after| TimeDelta::from_std(after).ok()).map(|after| after.min(AFTER_MAX)))
+                let after = after.and_then(|after| TimeDelta::from_std(after).ok());
+                self.note_later(&vendor, after.map(|after| after.min(AFTER_MAX)));
             }
-            Err(TokenRefusal::Lost) => Some(None),
-            _ => None,
-        };
-        self.note_pace(&self.vendor_of(&turn.connection.connector_slug), later);
+            Err(TokenRefusal::Lost) => self.note_later(&vendor, None),
+            _ => self.note_taken(&vendor),
+        }
         match read {
             Ok(fresh) => self.keep(site, &turn, &flow, fresh, lease, by).await,
             Err(refused) => {
