@@ -48,18 +48,18 @@ impl Gateway {
         let found = store::authorization::find_by_state(&self.db, &state).await;
         let Some(stored) = found.or_internal("reading the authorization")? else { return Ok(Returned::Unknown) };
         let authorization = &stored.authorization;
+        let now = self.now();
+        if authorization.step != AuthorizationStep::Pending || authorization.expires_at <= now {
+            // Also where the same browser comes again, without the cookie that it does not need any more.
+            return Ok(Returned::Unknown);
+        }
         let Some(bound) = &stored.browser_hash else { return Ok(Returned::OtherBrowser) };
         let cookie = browser(&authorization.token);
         if !cookie.is_some_and(|cookie| is_same(&hash(cookie.expose()), bound)) {
             return Ok(Returned::OtherBrowser);
         }
-        let now = self.now();
-        if authorization.step != AuthorizationStep::Pending
-            || authorization.expires_at <= now
-            || !store::authorization::take(&self.db, stored.site, authorization.id, now)
-                .await
-                .or_internal("taking the authorization")?
-        {
+        let taken = store::authorization::take(&self.db, stored.site, authorization.id, now).await;
+        if !taken.or_internal("taking the authorization")? {
             return Ok(Returned::Unknown);
         }
         let (site, operator, token) = (stored.site, authorization.operator, authorization.token.clone());

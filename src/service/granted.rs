@@ -7,6 +7,7 @@ use super::{
     gateway::{Gateway, activity},
     oauth_client::OAuthFlow,
     refresh::renew_at,
+    test_call::reason,
     types::{Acting, Failure, OrInternal as _},
 };
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
         authorization::{Authorization, AuthorizationPurpose, AuthorizationStep},
         connection::Connection,
         connector::AuthFlow,
+        state::Observation,
         test_report::TestReport,
     },
     store::{
@@ -167,13 +169,26 @@ impl Gateway {
         }
         self.committed(site);
         self.bus.wake_deliveries();
-        if let Some(old) = old {
-            self.let_go(acting, connection, flow, &old, grant, action).await?;
+        if let Some(old) = old
+            && self.let_go(acting, connection, flow, &old, grant, action).await?
+        {
+            // Some vendors end all that one account has granted when one token of it is given back (RFC 7009, section
+            // 2.1): it must not look well until an event needs it.
+            let connector = self.connector_named(&connection.connector_slug)?;
+            let test = self.run_test(&connector, AuthFlow::Oauth, &opened).await;
+            if !test.passed() {
+                let observation = Observation::Tested { outcome: test.outcome, refreshable: false };
+                let mut test = test;
+                let found = reason(&test);
+                test.detail = Some(format!("{found}, since the grant before was given back: authorize again"));
+                self.note_test(site, connection.id, observation, test).await?;
+            }
         }
         Ok(())
     }
 
-    /// Gives the grant back that another one has replaced, where that is another one at the vendor too.
+    /// Gives the grant back that another one has replaced, where that is another one at the vendor too; says whether the
+    /// vendor took one back.
     async fn let_go(
         &self,
         acting: &Acting,
@@ -182,17 +197,18 @@ impl Gateway {
         old: &Grant,
         fresh: &Grant,
         action: ActivityAction,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let same = old.access == fresh.access || (old.refresh.is_some() && old.refresh == fresh.refresh);
         if same || flow.oauth.shared_grant {
-            return Ok(());
+            return Ok(false);
         }
-        if let Some(Revoked::Failed { detail, .. }) = self.revoke_grant(flow, old).await {
+        let revoked = self.revoke_grant(flow, old).await;
+        if let Some(Revoked::Failed { detail, .. }) = &revoked {
             let detail = format!("the grant before could not be given back: {detail}; remove it at the vendor");
             let entry = activity(acting, action, Some(connection), ActivityOutcome::Failed, Some(detail));
             self.log_activity(acting.site(), entry).await?;
         }
-        Ok(())
+        Ok(revoked == Some(Revoked::Done))
     }
 
     /// What cannot be stored is not kept at the vendor either; but what has been stored, although the database did not

@@ -151,8 +151,10 @@ impl Gateway {
             if renewal.generation != generation {
                 return Ok(outcome_of(renewal.outcome));
             }
-            if !std::mem::replace(&mut has_turn, true) {
-                // Before the lease, which does not last long.
+            // Where nobody can begin one, or somebody has, no turn is taken for it. One is taken before the lease, which
+            // does not last long.
+            let free = renewal.lease_until.is_none_or(|until| until <= now) && renewal.too_soon(now, rest).is_none();
+            if free && !std::mem::replace(&mut has_turn, true) {
                 if !self.take_turn(&self.vendor_of(&slug)).await {
                     let reason = "many refreshes wait for their turn at this vendor; it is tried again".to_owned();
                     return Ok(Renewed::Passing { reason });

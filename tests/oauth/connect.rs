@@ -60,8 +60,10 @@ async fn an_operator_connects_by_consent(database: Database) {
     ] {
         assert_eq!(connection[field], expected, "{field}: {ended}");
     }
-    // The callback is good once.
-    assert_eq!(browser.come_back(&app, &query).await.status, 400);
+    // The callback is good once, and says so to whoever loads it again.
+    let again = browser.come_back(&app, &query).await;
+    assert_eq!(again.status, 400);
+    assert!(!again.text.contains("another browser"), "{}", again.text);
     assert_eq!(granting.book().exchanges, 1);
 }
 

@@ -15,6 +15,7 @@ on_both!(
     a_token_whose_answer_was_lost_is_used_again_only_when_nothing_is_left,
     what_a_renewal_brings_too_late_is_given_back,
     a_test_of_a_replaced_token_says_nothing,
+    a_grant_that_ends_with_the_one_before_is_noticed,
     an_event_is_not_retried_while_its_connection_is_given_up,
 );
 
@@ -96,6 +97,20 @@ async fn a_test_of_a_replaced_token_says_nothing(database: Database) {
     assert_eq!(change["state"], "ACTIVE", "{change}");
     let change = states.next().await["connectionStateChanged"].clone();
     assert_eq!(change["state"], "PAUSED", "{change}");
+}
+
+async fn a_grant_that_ends_with_the_one_before_is_noticed(database: Database) {
+    let granting = Granting::start().await;
+    let app = TestApp::with_grants(database, &granting).await;
+    let token = app.token("Administrator");
+    let id = connected(&app, &granting, &token, "acme").await;
+    granting.book().united = true;
+    reauthorize(&app, &granting, &token, &id).await;
+    let query = "query($id: ID!) { connection(id: $id) { state stateReason } }";
+    let answer = app.graphql(&token, query, json!({ "id": id })).await;
+    assert_eq!(answer["data"]["connection"]["state"], "AUTH_REVOKED", "{answer}");
+    let reason = answer["data"]["connection"]["stateReason"].as_str().expect("words");
+    assert!(reason.contains("the grant before was given back"), "{reason}");
 }
 
 async fn an_event_is_not_retried_while_its_connection_is_given_up(database: Database) {

@@ -76,6 +76,8 @@ pub struct Book {
     pub bound: Option<Bound>,
     /// So many refreshes are made without their answers getting through.
     pub lost: u32,
+    /// Whether all of an account's grants end with one.
+    pub united: bool,
     /// The next request to this path is answered only when so many have come in all.
     pub held: Option<(&'static str, usize)>,
 }
@@ -179,6 +181,11 @@ impl Book {
             return planted.clone();
         }
         let form: BTreeMap<String, String> = form_urlencoded::parse(request.body.as_bytes()).into_owned().collect();
+        if let Some((_, account, _)) = self.refresh.get(&form["token"]).filter(|_| self.united) {
+            let account = account.clone();
+            self.refresh.retain(|_, (_, other, _)| *other != account);
+            self.access.retain(|_, (_, other, _)| *other != account);
+        }
         if let Some((_, _, consent)) = self.refresh.remove(&form["token"])
             && !self.careless
         {

@@ -54,7 +54,8 @@ impl<'a> OAuthCall<'a> {
     pub fn mask(&self, text: &str, grant: Option<&Grant>) -> String {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         let (id, secret) = (&self.client.id, self.client.secret.expose());
-        let basic = Zeroizing::new(STANDARD.encode(format!("{id}:{secret}")));
+        let (id, encoded) = (request::form_encoded(id), request::form_encoded(secret));
+        let basic = Zeroizing::new(STANDARD.encode(format!("{}:{}", *id, *encoded)));
         let alone = Zeroizing::new(STANDARD.encode(format!("{secret}:")));
         mask_with(text, self.values, &SigningKeys::default(), grant, &[secret, &basic, &alone])
     }

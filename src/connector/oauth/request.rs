@@ -202,11 +202,16 @@ impl OAuthCall<'_> {
         };
         Ok(match by {
             ClientAuth::Body => (vec![plain("client_id", id), plain("client_secret", secret)], None),
-            ClientAuth::Basic => (Vec::new(), basic(id, secret)?),
+            ClientAuth::Basic => (Vec::new(), basic(&form_encoded(id), &form_encoded(secret))?),
             ClientAuth::BasicSecretAsUser => (Vec::new(), basic(secret, "")?),
             ClientAuth::None => (Vec::new(), None),
         })
     }
+}
+
+/// As a client's id and secret stand in HTTP Basic (RFC 6749, section 2.3.1).
+pub(super) fn form_encoded(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(url::form_urlencoded::byte_serialize(text.as_bytes()).collect())
 }
 
 fn plain(name: &str, value: &str) -> (String, Zeroizing<String>) {

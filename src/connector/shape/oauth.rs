@@ -140,7 +140,7 @@ shapes! {
         request: Required Table(&REQUEST),
         /// as for `token`
         client_auth: Required Word(CLIENT_AUTHS),
-        /// it ends the access of other connections to the same account too, so it is made for the last of them only
+        /// it ends all that the account has granted to the client, and not this grant alone: it is made for the last connection to the account only, and never for a grant that another one has replaced
         shared_grant: Optional Flag,
         /// `success`, and `gone` where there was nothing left to revoke, count as revoked. Otherwise the status decides
         rules: Optional Tables(&RULE),

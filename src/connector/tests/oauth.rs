@@ -64,6 +64,22 @@ fn with_call<T>(use_it: impl FnOnce(&OAuthCall<'_>) -> T) -> T {
 }
 
 #[test]
+fn what_proves_the_client_is_encoded() {
+    // RFC 6749, section 2.3.1.
+    let (read, client) =
+        (connector(MANIFEST), OAuthClient { id: "the client".to_owned(), secret: Secret::from("se+cret/%7E:&") });
+    let values = values(&read);
+    let call = OAuthCall::new(&read, &values, &client).unwrap();
+    let request = call.exchange(&Secret::from("code"), None, "https://gateway.example", &[]).unwrap();
+    let said = request.headers["authorization"].to_str().unwrap();
+    assert_eq!(said, "Basic dGhlK2NsaWVudDpzZSUyQmNyZXQlMkYlMjU3RSUzQSUyNg==", "the+client:se%2Bcret%2F%257E%3A%26");
+    for text in [said, "see se+cret/%7E:& there", "see se%2Bcret%2F%257E%3A%26 there"] {
+        let masked = call.mask(text, None);
+        assert!(masked.contains("[sealed]") && !masked.contains("cret") && !masked.contains("dGhl"), "{masked}");
+    }
+}
+
+#[test]
 fn the_library_shows_what_a_flow_can_do() {
     let read = connector(MANIFEST);
     let flow = read.flow(AuthFlow::Oauth).unwrap();

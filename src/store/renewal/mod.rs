@@ -63,6 +63,22 @@ pub struct Renewal {
     pub generation: i64,
 }
 
+impl Renewal {
+    /// Until when no other renewal is to be begun, since the last one failed a moment ago, or the vendor allows no more:
+    /// `rest` is the shortest time from one that went well to the next.
+    #[must_use]
+    pub fn too_soon(&self, now: DateTime<Utc>, rest: TimeDelta) -> Option<DateTime<Utc>> {
+        let until = if self.begun_at.is_some() {
+            // It was cut off, and what is left of it could not be found out a moment ago.
+            self.due_at
+        } else {
+            let failed = self.failed_at.map(|failed| failed + PAUSE_AFTER_FAILURE);
+            failed.max(self.renewed_at.map(|renewed| renewed + rest))
+        };
+        until.filter(|until| *until > now)
+    }
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = renewals)]
 struct Row {
@@ -196,19 +212,7 @@ pub async fn begin(
         if let Some(until) = renewal.lease_until.filter(|until| *until > now) {
             return Ok(Begun::Held { until, generation: renewal.generation });
         }
-        if let (Some(_), Some(until)) = (renewal.begun_at, renewal.due_at.filter(|until| *until > now)) {
-            // It was cut off, and what is left of it could not be found out a moment ago.
-            return Ok(Begun::TooSoon { until, outcome: renewal.outcome });
-        }
-        if let Some(failed) = renewal.failed_at
-            && renewal.begun_at.is_none()
-            && failed + PAUSE_AFTER_FAILURE > now
-        {
-            return Ok(Begun::TooSoon { until: failed + PAUSE_AFTER_FAILURE, outcome: renewal.outcome });
-        }
-        if let Some(until) = renewal.renewed_at.map(|renewed| renewed + rest).filter(|until| *until > now)
-            && renewal.begun_at.is_none()
-        {
+        if let Some(until) = renewal.too_soon(now, rest) {
             return Ok(Begun::TooSoon { until, outcome: renewal.outcome });
         }
         let begun_at = renewal.begun_at.unwrap_or(now);
