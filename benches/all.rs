@@ -9,6 +9,7 @@ mod bombs;
 mod harness;
 mod list;
 mod postgres;
+mod refresh;
 mod sockets;
 mod start;
 
@@ -26,10 +27,11 @@ fn main() -> ExitCode {
         list::serve_bytes(file);
         return ExitCode::SUCCESS;
     }
-    let subjects: [Subject; 5] = [
+    let subjects: [Subject; 6] = [
         ("start", start::run),
         ("list", list::run),
         ("postgres", postgres::run),
+        ("refresh", refresh::run),
         ("bombs", bombs::run),
         ("sockets", sockets::run),
     ];

@@ -9,8 +9,8 @@ mod rows;
 pub use self::{
     client::{Client, load, post, serve_for},
     gateway::{Gateway, Setup},
-    process::{Process, cpu_of_this_process, this_process},
-    rows::{ROWS, fill, site},
+    process::{Process, cpu_of_this_process, peak_of_this_process, this_process},
+    rows::{ROWS, fill, new_connection, site},
 };
 
 /// Prints a value beside a reference, and their ratio beside what it is to be at most.

@@ -37,10 +37,19 @@ impl Process {
     }
 
     pub fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("procfs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-        line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+        memory(&self.child.id().to_string(), "VmRSS:")
     }
+}
+
+/// The most that was resident of this process, in KiB.
+pub fn peak_of_this_process() -> u64 {
+    memory("self", "VmHWM:")
+}
+
+fn memory(process: &str, what: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("procfs");
+    let line = status.lines().find(|line| line.starts_with(what)).expect("its memory");
+    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
 }
 
 /// User and system time of this process so far.

@@ -15,6 +15,7 @@ mod lists;
 mod log;
 mod observations;
 mod paging;
+mod renewals;
 mod retries;
 mod schema;
 mod settlements;

@@ -45,6 +45,7 @@ impl Bound {
 
 /// What the vendor knows.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each bad habit of vendors")]
 pub struct Book {
     /// Codes that wait, with challenge, scopes and account.
     codes: BTreeMap<String, (String, String, String)>,
