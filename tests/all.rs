@@ -16,6 +16,7 @@ mod main_job;
 mod manifests;
 mod oauth;
 mod queries;
+mod roles;
 mod rotate;
 mod sandbox;
 mod schema;

@@ -1,6 +1,6 @@
 //! What a role may do: capabilities, sets of them, and the roles that ship with the product.
 
-use super::vocabulary::vocabulary;
+use super::{fold::fold, vocabulary::vocabulary};
 
 vocabulary! {
     /// A right that a field of the API can require.
@@ -85,6 +85,9 @@ pub struct BuiltInRole {
 
 use Capability as C;
 
+/// What modules' tokens carry.
+const MODULE_ROLE: &str = "Module";
+
 /// The roles that ship with the product: three for operators, one for modules.
 pub const BUILT_IN_ROLES: [BuiltInRole; 4] = [
     BuiltInRole { name: "Administrator", capabilities: Capabilities::of(C::ALL) },
@@ -105,21 +108,71 @@ pub const BUILT_IN_ROLES: [BuiltInRole; 4] = [
         capabilities: Capabilities::of(&[C::ListConnections, C::BrowseLibrary, C::BrowseDeliveryLog]),
     },
     BuiltInRole {
-        name: "Module",
+        name: MODULE_ROLE,
         capabilities: Capabilities::of(&[C::ListConnections, C::BrowseLibrary, C::DispatchEvents]),
     },
 ];
 
+/// The built-in role of this name, in whatever case.
+fn built_in(folded: &str) -> Option<&'static BuiltInRole> {
+    BUILT_IN_ROLES.iter().find(|role| role.name.to_ascii_lowercase() == folded)
+}
+
+/// Whether a role of this name ships with the product.
+#[must_use]
+pub fn is_built_in(name: &str) -> bool {
+    built_in(&fold(name)).is_some()
+}
+
+/// Whether two names are of one role.
+#[must_use]
+pub fn is_same(a: &str, b: &str) -> bool {
+    fold(a) == fold(b)
+}
+
 /// What a role of this name may do, the site's own roles first; an unknown role may do nothing.
 #[must_use]
 pub fn resolve_role<'a>(name: &str, overrides: impl IntoIterator<Item = (&'a str, Capabilities)>) -> Capabilities {
-    let folded = name.to_lowercase();
+    let folded = fold(name);
     overrides
         .into_iter()
-        .find(|(own, _)| own.to_lowercase() == folded)
+        .find(|(own, _)| fold(own) == folded)
         .map(|(_, capabilities)| capabilities)
-        .or_else(|| BUILT_IN_ROLES.iter().find(|role| role.name.to_lowercase() == folded).map(|role| role.capabilities))
+        .or_else(|| built_in(&folded).map(|role| role.capabilities))
         .unwrap_or(Capabilities::NONE)
+}
+
+/// A role as a site has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Role {
+    pub name: String,
+    /// Ships with the product; what it may do can be overridden.
+    pub built_in: bool,
+    pub capabilities: Capabilities,
+}
+
+/// All roles of a site: the built-in ones in their order, with what the site has made of them, then its own.
+#[must_use]
+pub fn roles(own: &[(String, Capabilities)]) -> Vec<Role> {
+    let shipped = BUILT_IN_ROLES.iter().map(|role| Role {
+        name: role.name.to_owned(),
+        built_in: true,
+        capabilities: resolve_role(role.name, own.iter().map(|(name, capabilities)| (name.as_str(), *capabilities))),
+    });
+    let made = own.iter().filter(|(name, _)| !is_built_in(name));
+    shipped
+        .chain(made.map(|(name, capabilities)| Role {
+            name: name.clone(),
+            built_in: false,
+            capabilities: *capabilities,
+        }))
+        .collect()
+}
+
+/// Whether operators can still change the roles of a site: some role but the modules' holds `MANAGE_ROLES`.
+#[must_use]
+pub fn can_be_managed(roles: &[Role]) -> bool {
+    roles.iter().any(|role| role.name != MODULE_ROLE && role.capabilities.has(Capability::ManageRoles))
 }
 
 #[cfg(test)]
@@ -153,6 +206,34 @@ mod tests {
         let own = Capabilities::of(&[C::ManageRoles]);
         assert_eq!(resolve_role("Viewer", [("viewer", own)]), own);
         assert!(resolve_role("Auditor", [("viewer", own)]).is_empty());
+    }
+
+    #[test]
+    fn names_of_roles_match_in_whatever_form() {
+        let own = Capabilities::of(&[C::ManageRoles]);
+        assert_eq!(resolve_role("E\u{301}DITEUR", [("éditeur", own)]), own);
+        assert!(is_built_in("ADMINISTRATOR") && !is_built_in("Auditor"));
+    }
+
+    #[test]
+    fn a_site_has_the_shipped_roles_and_its_own() {
+        let own =
+            [("viewer".to_owned(), Capabilities::NONE), ("Auditor".to_owned(), Capabilities::of(&[C::ManageRoles]))];
+        let all = roles(&own);
+        let names: Vec<_> = all.iter().map(|role| (role.name.as_str(), role.built_in)).collect();
+        let shipped = [("Administrator", true), ("Editor", true), ("Viewer", true), ("Module", true)];
+        assert_eq!(names, [&shipped[..], &[("Auditor", false)]].concat());
+        assert!(all[2].capabilities.is_empty() && all[4].capabilities.has(C::ManageRoles));
+    }
+
+    #[test]
+    fn roles_can_be_managed_while_an_operators_role_may() {
+        let none = ("Administrator".to_owned(), Capabilities::NONE);
+        let some = |name: &str| (name.to_owned(), Capabilities::of(&[C::ManageRoles]));
+        assert!(can_be_managed(&roles(&[])));
+        assert!(!can_be_managed(&roles(&[none.clone()])));
+        assert!(!can_be_managed(&roles(&[none.clone(), some("module")])));
+        assert!(can_be_managed(&roles(&[none, some("Auditor")])));
     }
 
     #[test]

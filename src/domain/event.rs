@@ -27,6 +27,8 @@ pub enum EventBody {
     DeliveryLogged { entry: EntryId },
     /// A row came to the activity log.
     ActivityLogged { entry: ActivityId },
+    /// What the site's roles may do is another now: whoever follows the stream is looked at again.
+    RolesChanged,
 }
 
 /// One event at its place in the stream.

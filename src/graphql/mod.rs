@@ -29,6 +29,7 @@ mod page;
 mod plain;
 mod query;
 mod request;
+mod role;
 mod scalars;
 mod scope;
 mod sets;

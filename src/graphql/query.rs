@@ -13,6 +13,7 @@ use super::{
     ids::{self, Named},
     library::{self, Connector, ConnectorConnection, ConnectorFilter},
     page::PageArguments,
+    role::Role,
     scope::{self, SharedScope},
     viewer::Viewer,
 };
@@ -171,6 +172,14 @@ impl Query {
             ActivityEntryConnection::read(scope, &filter, PageArguments { first, after, last, before }).await
         })
         .await
+    }
+
+    /// The site's roles: the ones that ship with the product, then its own by name.
+    #[graphql(directive = requires::apply(Capability::ManageRoles))]
+    async fn roles(&self, context: &Context<'_>) -> Guarded<Vec<Role>> {
+        let scope = scope::of(context);
+        let roles = async { Ok(scope.gateway.roles(scope.site()).await?.into_iter().map(Role::from).collect()) };
+        guarded_some(scope, Needs::ManageRoles, roles).await
     }
 }
 

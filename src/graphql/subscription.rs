@@ -296,7 +296,7 @@ async fn connection_change(
 }
 
 /// Follows the site's stream with what `select` makes of its events. Capabilities are read afresh for each event
-/// that is passed on: taking the one away that the subscription requires ends it.
+/// that is passed on, and whenever roles change: taking the one away that the subscription requires ends it.
 async fn follow<T, S, F>(
     scope: &SharedScope,
     capability: Needs,
@@ -339,11 +339,13 @@ where
     F: Future<Output = Result<Option<T>, Failure>>,
 {
     let concerns = match &event.body {
-        EventBody::Connection { .. } => Needs::ListConnections,
-        EventBody::DeliveryLogged { .. } => Needs::BrowseDeliveryLog,
-        EventBody::ActivityLogged { .. } => Needs::BrowseActivityLog,
+        EventBody::Connection { .. } => Some(Needs::ListConnections),
+        EventBody::DeliveryLogged { .. } => Some(Needs::BrowseDeliveryLog),
+        EventBody::ActivityLogged { .. } => Some(Needs::BrowseActivityLog),
+        // It concerns everybody.
+        EventBody::RolesChanged => None,
     };
-    if concerns != capability {
+    if concerns.is_some_and(|concerned| concerned != capability) {
         return Ok(None);
     }
     let acting = first.gateway.act(first.acting.caller.clone()).await?;

@@ -24,6 +24,7 @@ mod read;
 mod refresh;
 mod renewal;
 mod retry;
+mod roles;
 mod rotate;
 mod signed;
 mod test_call;

@@ -29,6 +29,7 @@ use crate::domain::{
 const CONNECTION: &str = "connection";
 const DELIVERY_LOGGED: &str = "delivery_logged";
 const ACTIVITY_LOGGED: &str = "activity_logged";
+const ROLES_CHANGED: &str = "roles_changed";
 
 /// The number of the site's newest event; 0 where there is none yet.
 pub async fn position(db: &Db, site: SiteId) -> Result<i64> {
@@ -154,6 +155,7 @@ fn event_json(place: i64, check_mark: i64, body: &EventBody) -> Value {
         EventBody::ActivityLogged { entry } => {
             json!({ "place": place, "check_mark": check_mark, "kind": ACTIVITY_LOGGED, "entry_id": entry.0 })
         }
+        EventBody::RolesChanged => json!({ "place": place, "check_mark": check_mark, "kind": ROLES_CHANGED }),
     }
 }
 
@@ -191,6 +193,7 @@ impl TryFrom<EventRow> for StreamEvent {
             },
             DELIVERY_LOGGED => EventBody::DeliveryLogged { entry: row.entry_id.map(EntryId).ok_or_else(missing)? },
             ACTIVITY_LOGGED => EventBody::ActivityLogged { entry: row.entry_id.map(ActivityId).ok_or_else(missing)? },
+            ROLES_CHANGED => EventBody::RolesChanged,
             other => return Err(StoreError::Corrupt(format!("`{other}` is no kind of event"))),
         };
         Ok(Self { number: row.number, check: row.check_mark, occurred_at: row.occurred_at.0, body })

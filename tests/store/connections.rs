@@ -27,8 +27,8 @@ use integrations_gateway::{
 use super::{
     Fresh,
     fixtures::{
-        self, SITE, at, claim_one, connected, dispatch, event, events, new_connection, seal, settle, settlement,
-        test_report,
+        self, SITE, activity as acted, at, claim_one, connected, dispatch, event, events, new_connection, seal, settle,
+        settlement, test_report,
     },
 };
 use crate::support::rows;
@@ -362,9 +362,9 @@ pub async fn roles_and_settings_keep_the_newest(fresh: Fresh) {
     let db = &fresh.db;
     assert!(role::list(db, SITE).await.unwrap().is_empty());
     let some = Capabilities::of(&[Capability::ListConnections, Capability::ManageRoles]);
-    role::save(db, SITE, at(0), "Auditor", Capabilities::NONE).await.unwrap();
-    role::save(db, SITE, at(1), "AUDITOR", some).await.unwrap();
-    role::save(db, SITE, at(1), "Äuditor", Capabilities::NONE).await.unwrap();
+    role::save(db, SITE, at(0), "Auditor", Capabilities::NONE, acted(ActivityAction::RoleSaved)).await.unwrap();
+    role::save(db, SITE, at(1), "AUDITOR", some, acted(ActivityAction::RoleSaved)).await.unwrap();
+    role::save(db, SITE, at(1), "Äuditor", Capabilities::NONE, acted(ActivityAction::RoleSaved)).await.unwrap();
     let roles = role::list(db, SITE).await.unwrap();
     assert_eq!(roles, [("AUDITOR".to_owned(), some), ("Äuditor".to_owned(), Capabilities::NONE)]);
 
@@ -378,7 +378,7 @@ pub async fn roles_and_settings_keep_the_newest(fresh: Fresh) {
     settings::save(db, SITE, at(0), &Settings::default()).await.unwrap();
     settings::save(db, SITE, at(1), &own).await.unwrap();
     assert_eq!(settings::find(db, SITE).await.unwrap(), own);
-    assert!(activity::find(db, SITE, ActivityId(1)).await.unwrap().is_none());
+    assert!(activity::find(db, SITE, ActivityId(4)).await.unwrap().is_none());
 }
 
 super::on_both!(

@@ -42,7 +42,16 @@ pub async fn another_sites_rows_cannot_be_read(fresh: Fresh) {
     let acted = fixtures::activity(ActivityAction::ConnectionTested);
     let acted = activity::insert(db, SITE, at(5), acted).await.unwrap();
     operator::note(db, SITE, OperatorId(7), Some("Ada"), at(0)).await.unwrap();
-    role::save(db, SITE, at(0), "Auditor", Capabilities::of(&[Capability::ManageRoles])).await.unwrap();
+    role::save(
+        db,
+        SITE,
+        at(0),
+        "Auditor",
+        Capabilities::of(&[Capability::ManageRoles]),
+        fixtures::activity(ActivityAction::RoleSaved),
+    )
+    .await
+    .unwrap();
     settings::save(db, SITE, at(0), &Settings { hold_limit_hours: 1, ..Settings::default() }).await.unwrap();
     let key = SiteKeyRow { version: 1, master_key_id: "m".to_owned(), wrapped: vec![1], created_at: at(0) };
     site::create(db, SITE, at(0), key).await.unwrap();

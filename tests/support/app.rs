@@ -8,6 +8,7 @@ use integrations_gateway::{
     config::{Config, DatabaseSettings, Limits},
     connector::OAuthClient,
     domain::{
+        activity::{ActivityAction, ActivityOutcome},
         capability::{Capabilities, Capability},
         id::{OperatorId, SiteId},
         principal::Actor,
@@ -17,7 +18,7 @@ use integrations_gateway::{
     egress::{AllowedDestination, ConnectTo},
     graphql::{DocumentLimits, Introspection},
     sandbox::SandboxApp,
-    store::{self, Db},
+    store::{self, Db, NewActivity},
     vault::{Keyring, MasterKeys, Vault, WrappedKey},
     web::{Holder, Timeouts, TokenSettings, mint},
 };
@@ -320,7 +321,15 @@ impl TestApp {
             capabilities.iter().map(|name| Capability::parse(name).expect("a capability")).collect();
         let site = SiteId::from_claimed_row(1);
         let now = integrations_gateway::domain::clock::Clock::now(&*self.clock);
-        store::role::save(&db, site, now, name, Capabilities::of(&capabilities)).await.expect("saved");
+        let activity = NewActivity {
+            action: ActivityAction::RoleSaved,
+            actor: None,
+            connection: None,
+            outcome: ActivityOutcome::Succeeded,
+            detail: None,
+        };
+        let saved = store::role::save(&db, site, now, name, Capabilities::of(&capabilities), activity).await;
+        assert_eq!(saved.expect("saved"), store::role::RoleChange::Changed);
     }
 
     /// Gives the site settings of its own.

@@ -8,6 +8,8 @@ mod rotate;
 
 use async_graphql::MergedObject;
 
+use super::role;
+
 /// What can be done.
 #[derive(MergedObject, Default)]
-pub struct Mutation(connect::Connect, authorize::Authorize, act::Act, rotate::Rotate, deliver::Deliver);
+pub struct Mutation(connect::Connect, authorize::Authorize, act::Act, rotate::Rotate, deliver::Deliver, role::Roles);
