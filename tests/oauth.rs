@@ -2,16 +2,45 @@
 
 mod connect;
 mod crowd;
+mod killed;
 mod late;
+mod once;
 mod renew;
 mod sandbox;
 
 use serde_json::{Value, json};
 
-use crate::support::{app::TestApp, grants::Granting};
+use crate::support::{app::TestApp, grants::Granting, process::Process};
 
 const BEGIN: &str = "mutation($input: BeginOAuthConnectionInput!) { beginOAuthConnection(input: $input) { authorization { id status purpose authorizationUrl scopesRequested error connection { id } } } }";
 const READ: &str = "query($id: ID!) { authorization(id: $id) { id status purpose authorizationUrl error test { outcome } connection { id state displayName vendorAccountId vendorAccountName scopesGranted expiresAt updatedAt } } }";
+
+/// A gateway as browsers reach it.
+pub trait Reached {
+    fn url(&self) -> &str;
+    /// A client that follows nothing by itself.
+    fn client(&self) -> &reqwest::Client;
+}
+
+impl Reached for TestApp {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn client(&self) -> &reqwest::Client {
+        &self.no_redirects
+    }
+}
+
+impl Reached for Process {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn client(&self) -> &reqwest::Client {
+        &self.no_redirects
+    }
+}
 
 /// A browser of the operator's: it keeps cookies, and follows nothing by itself.
 pub struct Browser {
@@ -31,8 +60,8 @@ impl Browser {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the gateway's pages are small")]
-    pub async fn open(&mut self, app: &TestApp, address: &str) -> Page {
-        let mut request = app.no_redirects.get(address);
+    pub async fn open(&mut self, app: &impl Reached, address: &str) -> Page {
+        let mut request = app.client().get(address);
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", cookie);
         }
@@ -50,16 +79,23 @@ impl Browser {
     }
 
     /// Opens the link of an authorization, and gives where its button leads.
-    pub async fn begin(&mut self, app: &TestApp, link: &str) -> String {
-        let page = self.open(app, link).await;
+    pub async fn begin(&mut self, app: &impl Reached, link: &str) -> String {
+        let (_, path) = link.split_once("/oauth/").expect("a link");
+        let page = self.open(app, &format!("{}/oauth/{path}", app.url())).await;
         assert_eq!(page.status, 200, "{}", page.text);
         let (_, rest) = page.text.split_once("href=\"").expect("a button");
         rest.split('"').next().expect("an address").replace("&amp;", "&")
     }
 
+    /// Comes back from the vendor, and may get no answer.
+    pub async fn try_come_back(self, client: &reqwest::Client, url: &str, query: &str) {
+        let request = client.get(format!("{url}/oauth/callback?{query}"));
+        let _ = request.header("cookie", self.cookie.expect("a cookie")).send().await;
+    }
+
     /// Comes back from the vendor.
-    pub async fn come_back(&mut self, app: &TestApp, query: &str) -> Page {
-        self.open(app, &format!("{}/oauth/callback?{query}", app.url)).await
+    pub async fn come_back(&mut self, app: &impl Reached, query: &str) -> Page {
+        self.open(app, &format!("{}/oauth/callback?{query}", app.url())).await
     }
 }
 

@@ -103,7 +103,7 @@ impl Gateway {
     }
 
     /// The operator who began it, with what the role may do now.
-    async fn acting_again(&self, stored: &StoredAuthorization) -> Result<Acting, Failure> {
+    pub(super) async fn acting_again(&self, stored: &StoredAuthorization) -> Result<Acting, Failure> {
         let authorization = &stored.authorization;
         let principal = Principal {
             site: stored.site,
@@ -255,7 +255,7 @@ impl Gateway {
 }
 
 /// How long an exchange may take: beyond all its calls' time-outs.
-const CUT_OFF: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
+pub(super) const CUT_OFF: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 
 /// Why a grant does not fit a connection: it is for another account of the vendor, or nobody says for which.
 fn unfit(connection: &Connection, test: &TestReport) -> Option<String> {

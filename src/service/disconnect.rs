@@ -196,6 +196,8 @@ impl Gateway {
                 "the vendor's grant stays, since other connections of the site use it; it goes with the last of them",
             ));
         }
+        // A refusal proves only something of a credential that served until then.
+        let served = self.run_test(&connector, connection.auth_flow, &opened).await.passed();
         Ok(match self.revoke_grant(&flow, grant).await {
             None => {
                 Told::not_applicable("the vendor has no call to give the grant back: remove the gateway's access there")
@@ -203,9 +205,9 @@ impl Gateway {
             Some(Revoked::Failed { detail, .. }) => Told::failed(detail),
             Some(revoked) => {
                 let test = self.run_test(&connector, connection.auth_flow, &opened).await;
-                let proved = matches!(test.outcome, TestOutcome::CredentialExpired | TestOutcome::CredentialRevoked);
+                let refused = matches!(test.outcome, TestOutcome::CredentialExpired | TestOutcome::CredentialRevoked);
                 let detail = (revoked == Revoked::AlreadyGone).then(|| "it had been revoked before".to_owned());
-                Told { revocation: Revocation::Revoked, proved, detail }
+                Told { revocation: Revocation::Revoked, proved: served && refused, detail }
             }
         })
     }

@@ -7,7 +7,6 @@ use super::{
     gateway::{Gateway, activity},
     oauth_client::OAuthFlow,
     refresh::renew_at,
-    test_call::reason,
     types::{Acting, Failure, OrInternal as _},
 };
 use crate::{
@@ -17,7 +16,6 @@ use crate::{
         authorization::{Authorization, AuthorizationPurpose, AuthorizationStep},
         connection::Connection,
         connector::AuthFlow,
-        state::Observation,
         test_report::TestReport,
     },
     store::{
@@ -151,7 +149,12 @@ impl Gateway {
         let keyring = self.keyring(site).await?;
         let Some(grant) = &opened.grant else { return Err(Failure::Internal.into()) };
         // One that does not open cannot be given back either.
-        let old = self.open(site, connection.id).await.ok().and_then(|opened| opened.grant);
+        let old = self.open(site, connection.id).await.ok().and_then(|held| held.grant);
+        let old = old.filter(|old| !flow.oauth.shared_grant && !is_same(old, grant));
+        let replaced = match &old {
+            Some(old) => Some(self.seal_replaced(site, authorization, &opened.values, old).await?),
+            None => None,
+        };
         let granted = Granted {
             // The fields are as they were when it began: settings may have changed since.
             sealed: vec![credentials::seal_grant(&keyring, connection.id, grant).or_internal("sealing the grant")?],
@@ -161,7 +164,8 @@ impl Gateway {
         };
         let action = action_of(authorization.purpose);
         let entry = activity(acting, action, Some(connection), ActivityOutcome::Succeeded, None);
-        let regranted = Regranted { authorization: authorization.id, granted, test: test.clone(), activity: entry };
+        let regranted =
+            Regranted { authorization: authorization.id, granted, replaced, test: test.clone(), activity: entry };
         let stored = store::connection::regrant(&self.db, site, connection.id, self.now(), regranted);
         if !matches!(Box::pin(stored).await.or_internal("storing the grant"), Ok(Some(_))) {
             // The connection is gone, or the database does not answer.
@@ -169,46 +173,10 @@ impl Gateway {
         }
         self.committed(site);
         self.bus.wake_deliveries();
-        if let Some(old) = old
-            && self.let_go(acting, connection, flow, &old, grant, action).await?
-        {
-            // Some vendors end all that one account has granted when one token of it is given back (RFC 7009, section
-            // 2.1): it must not look well until an event needs it.
-            let connector = self.connector_named(&connection.connector_slug)?;
-            let test = self.run_test(&connector, AuthFlow::Oauth, &opened).await;
-            if !test.passed() {
-                let observation = Observation::Tested { outcome: test.outcome, refreshable: false };
-                let mut test = test;
-                let found = reason(&test);
-                test.detail = Some(format!("{found}, since the grant before was given back: authorize again"));
-                self.note_test(site, connection.id, observation, test).await?;
-            }
+        if let Some(old) = old {
+            self.let_go(acting, authorization, Some(connection), flow, &old).await?;
         }
         Ok(())
-    }
-
-    /// Gives the grant back that another one has replaced, where that is another one at the vendor too; says whether the
-    /// vendor took one back.
-    async fn let_go(
-        &self,
-        acting: &Acting,
-        connection: &Connection,
-        flow: &OAuthFlow<'_>,
-        old: &Grant,
-        fresh: &Grant,
-        action: ActivityAction,
-    ) -> Result<bool, Failure> {
-        let same = old.access == fresh.access || (old.refresh.is_some() && old.refresh == fresh.refresh);
-        if same || flow.oauth.shared_grant {
-            return Ok(false);
-        }
-        let revoked = self.revoke_grant(flow, old).await;
-        if let Some(Revoked::Failed { detail, .. }) = &revoked {
-            let detail = format!("the grant before could not be given back: {detail}; remove it at the vendor");
-            let entry = activity(acting, action, Some(connection), ActivityOutcome::Failed, Some(detail));
-            self.log_activity(acting.site(), entry).await?;
-        }
-        Ok(revoked == Some(Revoked::Done))
     }
 
     /// What cannot be stored is not kept at the vendor either; but what has been stored, although the database did not
@@ -235,6 +203,11 @@ impl Gateway {
         let error = self.give_back(acting, authorization, flow, opened, test, error).await;
         Err(Ending::Refused(Refused { error, test: Some(test.clone()) }))
     }
+}
+
+/// Whether two grants are one at the vendor.
+fn is_same(one: &Grant, other: &Grant) -> bool {
+    one.access == other.access || (one.refresh.is_some() && one.refresh == other.refresh)
 }
 
 /// What the activity log calls it.

@@ -23,6 +23,7 @@ mod pace;
 mod read;
 mod refresh;
 mod renewal;
+mod replaced;
 mod retry;
 mod roles;
 mod rotate;

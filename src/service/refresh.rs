@@ -161,13 +161,14 @@ impl Gateway {
                 }
                 continue;
             }
-            let begun = store::renewal::begin(&self.db, site, id, now, now + LEASE, rest);
+            let begun = store::renewal::begin(&self.db, site, id, generation, now, now + LEASE, rest);
             match begun.await.or_internal("beginning a renewal")? {
                 Begun::Lease(lease) | Begun::CutOff(lease, _) if lease.after_cut_off => {
                     return self.look_after(site, id, lease, by).await;
                 }
                 Begun::Lease(lease) => return self.renew_now(site, id, lease, by).await,
                 Begun::CutOff(lease, begun_at) => return self.take_over(site, id, lease, begun_at, by).await,
+                Begun::Ended(outcome) => return Ok(outcome_of(outcome)),
                 Begun::Held { until, .. } => self.clock.sleep_until((now + LOOK).min(until)).await,
                 Begun::TooSoon { until, outcome } => {
                     let reason = match outcome_of(outcome) {

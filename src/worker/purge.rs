@@ -1,5 +1,5 @@
 //! Removes what has expired: signing secrets that were shown and never used, authorizations that ended long ago; and
-//! ends those whose exchange was cut off.
+//! ends those whose exchange was cut off, and gives back what they had replaced.
 
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ pub async fn purge(gateway: Gateway, clock: SharedClock, stop: CancellationToken
         // What failed has been logged; the next round tries again.
         let _ = gateway.purge_expired_offers().await;
         let _ = gateway.end_cut_off_authorizations().await;
+        let _ = gateway.give_back_replaced_grants().await;
         let _ = gateway.purge_authorizations().await;
         tokio::select! {
             () = stop.cancelled() => return,

@@ -126,10 +126,11 @@ async fn an_event_is_not_retried_while_its_connection_is_given_up(database: Data
     assert_eq!(failed["outcome"], "FAILED");
     let before = granting.vendor.requests().len();
     granting.book().revocation = Some(Reply::status(503));
-    granting.book().held = Some(("/revoke", before + 2));
+    granting.book().held = Some(("/revoke", before + 3));
     let closing = act(&app, &token, "disconnectConnection", &id, "disconnected");
     let retry = async {
-        granting.vendor.wait_for(before + 1).await;
+        // The probe of what is to be given back comes first.
+        granting.vendor.wait_for(before + 2).await;
         let query =
             "mutation($id: ID!) { retryDelivery(input: {deliveryEntryId: $id}) { ... on RetryRejected { reason } } }";
         let answer = app.graphql(&token, query, json!({"id": failed["id"]})).await;

@@ -56,9 +56,9 @@ async fn whoever_needs_a_fresh_token_waits_for_one_refresh(database: Database) {
     let token = app.token("Administrator");
     let id = connected(&app, &granting, &token, "acme").await;
     granting.book().expire_all();
-    let tests = (0..60).map(|_| act(&app, &token, "testConnection", &id, "test { outcome } connection { state }"));
+    let tests = (0..100).map(|_| act(&app, &token, "testConnection", &id, "test { outcome } connection { state }"));
     let deliveries =
-        (0..60).map(|n| {
+        (0..100).map(|n| {
             let (app, id) = (&app, &id);
             async move {
                 dispatch(app, &app.module_token("forms"), id, "submission.created", &n.to_string(), "REJECT").await
@@ -72,7 +72,7 @@ async fn whoever_needs_a_fresh_token_waits_for_one_refresh(database: Database) {
     assert!(deliveries.iter().all(|dispatched| dispatched["__typename"] == "DispatchAccepted"), "{deliveries:?}");
     // Every event arrives, with one refresh for all.
     let delivered = "{ deliveryLog(filter: {outcomes: [DELIVERED]}) { totalCount } }";
-    while app.graphql(&token, delivered, json!({})).await["data"]["deliveryLog"]["totalCount"] != 60 {
+    while app.graphql(&token, delivered, json!({})).await["data"]["deliveryLog"]["totalCount"] != 100 {
         app.clock.advance(TimeDelta::seconds(1));
         tokio::task::yield_now().await;
     }

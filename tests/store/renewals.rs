@@ -56,7 +56,8 @@ async fn granted(db: &Db, slug: &str, name: &str, due: DateTime<Utc>) -> Connect
 
 async fn begin(db: &Db, id: ConnectionId, second: i64, rest: i64) -> Begun {
     let until = at(second) + TimeDelta::seconds(60);
-    renewal::begin(db, SITE, id, at(second), until, TimeDelta::seconds(rest)).await.unwrap()
+    let generation = renewal::find(db, SITE, id).await.unwrap().unwrap().generation;
+    renewal::begin(db, SITE, id, generation, at(second), until, TimeDelta::seconds(rest)).await.unwrap()
 }
 
 async fn end(db: &Db, id: ConnectionId, lease: Lease, second: i64, outcome: RenewalOutcome, next: i64) {
@@ -123,4 +124,19 @@ pub async fn a_vendor_bounds_how_often_a_grant_is_renewed(fresh: Fresh) {
     lease(begin(db, id, 70, 60).await);
 }
 
-on_both!(what_is_due_is_found_vendor_by_vendor, a_vendor_bounds_how_often_a_grant_is_renewed);
+pub async fn whoever_comes_late_takes_what_another_has_brought(fresh: Fresh) {
+    let db = &fresh.db;
+    let id = granted(db, "one", "one", at(10)).await;
+    let held = lease(begin(db, id, 10, 0).await);
+    end(db, id, held, 11, RenewalOutcome::Renewed, 500).await;
+    // It had looked before the other one ended.
+    let late = renewal::begin(db, SITE, id, held.generation, at(11), at(71), TimeDelta::zero()).await.unwrap();
+    assert!(matches!(late, Begun::Ended(Some(RenewalOutcome::Renewed))), "{late:?}");
+    lease(begin(db, id, 11, 0).await);
+}
+
+on_both!(
+    whoever_comes_late_takes_what_another_has_brought,
+    what_is_due_is_found_vendor_by_vendor,
+    a_vendor_bounds_how_often_a_grant_is_renewed
+);

@@ -81,6 +81,17 @@ pub struct Book {
     pub united: bool,
     /// The next request to this path is answered only when so many have come in all.
     pub held: Option<(&'static str, usize)>,
+    /// A request that is never answered.
+    pub stuck: Option<Stuck>,
+}
+
+/// Which request is never answered.
+pub struct Stuck {
+    pub path: &'static str,
+    /// So many to this path are answered before.
+    pub after: usize,
+    /// Whether the vendor does what it is asked for.
+    pub heard: bool,
 }
 
 impl Book {
@@ -132,6 +143,14 @@ impl Book {
             &json!({"access_token": access, "refresh_token": refresh, "token_type": "bearer",
                 "expires_in": self.lifetime, "scope": scopes}),
         )
+    }
+
+    fn answer(&mut self, path: &str, request: &Recorded) -> Reply {
+        match path {
+            "/token" => self.token_endpoint(request),
+            "/revoke" => self.revoke(request),
+            _ => self.call(request),
+        }
     }
 
     fn token_endpoint(&mut self, request: &Recorded) -> Reply {
@@ -223,11 +242,16 @@ impl Granting {
         vendor.answer(move |request| {
             let mut book = own.lock().unwrap_or_else(PoisonError::into_inner);
             let path = request.path.split('?').next().unwrap_or_default();
-            let reply = match path {
-                "/token" => book.token_endpoint(request),
-                "/revoke" => book.revoke(request),
-                _ => book.call(request),
-            };
+            if let Some(stuck) = book.stuck.as_mut().filter(|stuck| stuck.path == path && stuck.after > 0) {
+                stuck.after -= 1;
+            } else if let Some(stuck) = book.stuck.take_if(|stuck| stuck.path == path) {
+                let never = Reply { hold_until: usize::MAX, ..Reply::status(500) };
+                if stuck.heard {
+                    book.answer(path, request);
+                }
+                return never;
+            }
+            let reply = book.answer(path, request);
             match book.held.take_if(|(held, _)| *held == path) {
                 Some((_, hold_until)) => Reply { hold_until, ..reply },
                 None => reply,

@@ -1,7 +1,7 @@
 //! How an authorization ends: taken for its exchange, then succeeded or rejected, and removed long after.
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods as _, QueryDsl as _, SelectableHelper as _};
+use diesel::{BoolExpressionMethods as _, ExpressionMethods as _, QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl;
 
 use super::{KEPT, Row, StoredAuthorization};
@@ -52,7 +52,9 @@ pub(in crate::store) async fn succeed(
     now: DateTime<Utc>,
     connection: ConnectionId,
     test: &TestReport,
+    replaced: Option<&Replaced>,
 ) -> Result<bool> {
+    let key_version = replaced.map(|replaced| authorizations::key_version.eq(replaced.key_version));
     let ended = both!(
         conn,
         diesel::update(authorizations::table)
@@ -63,13 +65,81 @@ pub(in crate::store) async fn succeed(
                 authorizations::status.eq(AuthorizationStep::Succeeded.as_str()),
                 authorizations::connection_id.eq(Some(connection.0)),
                 authorizations::test.eq(Some(test_to_json(test))),
-                authorizations::sealed.eq(Vec::<u8>::new()),
+                authorizations::sealed.eq(replaced.map_or_else(Vec::new, |replaced| replaced.sealed.clone())),
+                key_version,
                 authorizations::changed_at.eq(At(now)),
             ))
             .execute(conn)
             .await
     )?;
     Ok(ended == 1)
+}
+
+/// A grant that another one has replaced, as its authorization keeps it until the vendor has been told.
+#[derive(Clone)]
+pub struct Replaced {
+    /// The version of the site's key that it is sealed with: as long as the row stands, that key is needed.
+    pub key_version: i32,
+    pub sealed: Vec<u8>,
+}
+
+/// Takes an authorization whose replaced grant no vendor was told of; false where somebody else has since `before`.
+pub async fn take_replaced(
+    db: &Db,
+    site: SiteId,
+    id: AuthorizationId,
+    before: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let conn = &mut db.writer().await?;
+    let taken = both!(
+        conn,
+        diesel::update(authorizations::table)
+            .filter(authorizations::id.eq(id.0))
+            .filter(authorizations::site_id.eq(site.get()))
+            .filter(authorizations::status.eq(AuthorizationStep::Succeeded.as_str()))
+            .filter(authorizations::sealed.ne(Vec::<u8>::new()))
+            .filter(authorizations::changed_at.le(At(before)))
+            .set(authorizations::changed_at.eq(At(now)))
+            .execute(conn)
+            .await
+    )?;
+    Ok(taken == 1)
+}
+
+/// The vendor has been told of the grant that an authorization replaced, or cannot be.
+pub async fn settle_replaced(db: &Db, site: SiteId, id: AuthorizationId) -> Result<()> {
+    let conn = &mut db.writer().await?;
+    both!(
+        conn,
+        diesel::update(authorizations::table)
+            .filter(authorizations::id.eq(id.0))
+            .filter(authorizations::site_id.eq(site.get()))
+            .filter(authorizations::status.eq(AuthorizationStep::Succeeded.as_str()))
+            .set(authorizations::sealed.eq(Vec::<u8>::new()))
+            .execute(conn)
+            .await
+    )?;
+    Ok(())
+}
+
+/// Authorizations of all sites that succeeded before `before`, and whose replaced grants no vendor was told of: a
+/// process was cut off.
+pub async fn with_replaced(db: &Db, before: DateTime<Utc>, limit: u32) -> Result<Vec<StoredAuthorization>> {
+    let conn = &mut db.reader().await?;
+    let rows: Vec<Row> = both!(
+        conn,
+        authorizations::table
+            .filter(authorizations::status.eq(AuthorizationStep::Succeeded.as_str()))
+            .filter(authorizations::sealed.ne(Vec::<u8>::new()))
+            .filter(authorizations::changed_at.le(At(before)))
+            .order(authorizations::id.asc())
+            .limit(i64::from(limit))
+            .select(Row::as_select())
+            .load(conn)
+            .await
+    )?;
+    rows.into_iter().map(Row::read).collect()
 }
 
 /// Whether nothing has ended an authorization that is being exchanged. Waits for a transaction that is about to: after
@@ -160,6 +230,11 @@ pub async fn purge(db: &Db, now: DateTime<Utc>) -> Result<u64> {
             authorizations::table
                 .filter(authorizations::expires_at.le(At(now - KEPT)))
                 .filter(authorizations::status.ne(AuthorizationStep::Exchanging.as_str()))
+                .filter(
+                    authorizations::status
+                        .ne(AuthorizationStep::Succeeded.as_str())
+                        .or(authorizations::sealed.eq(Vec::<u8>::new()))
+                )
         )
         .execute(conn)
         .await

@@ -26,7 +26,9 @@ use crate::domain::{
 };
 
 pub(super) use self::end::succeed;
-pub use self::end::{Rejection, cut_off, is_open, purge, reject, take};
+pub use self::end::{
+    Rejection, Replaced, cut_off, is_open, purge, reject, settle_replaced, take, take_replaced, with_replaced,
+};
 
 /// How long one that has ended, or was never ended, can still be looked at.
 const KEPT: TimeDelta = TimeDelta::hours(24);
@@ -177,6 +179,8 @@ pub async fn insert(db: &Db, site: SiteId, now: DateTime<Utc>, new: NewAuthoriza
             let old = own.filter(authorizations::expires_at.le(beyond)).filter(
                 authorizations::status
                     .eq_any([AuthorizationStep::Succeeded.as_str(), AuthorizationStep::Rejected.as_str()])
+                    // But for what a vendor is still to be told of.
+                    .and(authorizations::sealed.eq(Vec::<u8>::new()))
                     .or(authorizations::status
                         .eq(AuthorizationStep::Pending.as_str())
                         .and(authorizations::expires_at.le(At(now)))),

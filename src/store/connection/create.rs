@@ -163,7 +163,7 @@ pub async fn insert(
         check::insert(conn, db, site, id, new.auth_flow, now).await?;
         if let Some(authorization) = new.authorization {
             renewal::insert(conn, site, id, &stored.connector_slug, new.renew_at).await?;
-            if !authorization::succeed(conn, site, authorization, now, id, &new.test).await? {
+            if !authorization::succeed(conn, site, authorization, now, id, &new.test, None).await? {
                 return Err(StoreError::AuthorizationEnded);
             }
         }

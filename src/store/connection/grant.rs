@@ -20,7 +20,8 @@ use crate::{
     },
     store::{
         activity::{self, NewActivity},
-        authorization, closing,
+        authorization::{self, Replaced},
+        closing,
         credential::{self, SealedCredential},
         database::{Conn, Db},
         error::{Result, StoreError},
@@ -50,6 +51,8 @@ pub struct Regranted {
     /// What it ends.
     pub authorization: AuthorizationId,
     pub granted: Granted,
+    /// The grant before, where the vendor is to have it back.
+    pub replaced: Option<Replaced>,
     pub test: TestReport,
     pub activity: NewActivity,
 }
@@ -66,7 +69,7 @@ pub async fn regrant(
     now: DateTime<Utc>,
     regranted: Regranted,
 ) -> Result<Option<Connection>> {
-    let Regranted { authorization, granted, test, activity: entry } = regranted;
+    let Regranted { authorization, granted, replaced, test, activity: entry } = regranted;
     transaction!(db, conn => {
         let Some(mut row) = lock(conn, site, id, false).await? else { return Ok(None) };
         if closing::is_closing(conn, id).await? {
@@ -77,7 +80,7 @@ pub async fn regrant(
         save(conn, &row).await?;
         keep(conn, site, &mut row, &granted).await?;
         renewal::end(conn, id, now, RenewalOutcome::Renewed, granted.renew_at).await?;
-        if !authorization::succeed(conn, site, authorization, now, id, &test).await? {
+        if !authorization::succeed(conn, site, authorization, now, id, &test, replaced.as_ref()).await? {
             return Err(StoreError::AuthorizationEnded);
         }
         let mut events = vec![updated(&row)?];

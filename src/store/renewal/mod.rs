@@ -143,6 +143,8 @@ pub enum Begun {
     Lease(Lease),
     /// A renewal was cut off at this time, and the caller finds out what is left of the grant.
     CutOff(Lease, DateTime<Utc>),
+    /// Somebody else's has ended meanwhile, and so it did.
+    Ended(Option<RenewalOutcome>),
     /// Somebody else renews, until then at the latest.
     Held { until: DateTime<Utc>, generation: i64 },
     /// The last one was a moment ago, and failed, or the vendor allows no more: not again before this time.
@@ -193,11 +195,13 @@ pub(super) async fn read(conn: &mut Conn, site: SiteId, connection: ConnectionId
     row.map(Row::read).transpose()
 }
 
-/// Asks for the right to renew; `rest` is the shortest time from one renewal that went well to the next.
+/// Asks for the right to renew, unless a renewal has ended since there had been `generation` of them; `rest` is the
+/// shortest time from one renewal that went well to the next.
 pub async fn begin(
     db: &Db,
     site: SiteId,
     connection: ConnectionId,
+    generation: i64,
     now: DateTime<Utc>,
     lease_until: DateTime<Utc>,
     rest: TimeDelta,
@@ -208,6 +212,9 @@ pub async fn begin(
         let Some(renewal) = read(conn, site, connection).await? else { return Ok(Begun::Nothing) };
         if renewal.closing.is_some() {
             return Ok(Begun::Closing);
+        }
+        if renewal.generation != generation {
+            return Ok(Begun::Ended(renewal.outcome));
         }
         if let Some(until) = renewal.lease_until.filter(|until| *until > now) {
             return Ok(Begun::Held { until, generation: renewal.generation });
