@@ -2,6 +2,7 @@
 
 mod connect;
 mod crowd;
+mod cut_off;
 mod killed;
 mod late;
 mod once;

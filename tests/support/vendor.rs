@@ -64,6 +64,11 @@ impl Reply {
         Self { status, headers: HashMap::new(), body: String::new(), hold_until: 0, cut: false }
     }
 
+    /// Not given before the vendor is let go on.
+    pub fn held(self) -> Self {
+        Self { hold_until: usize::MAX, ..self }
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.insert(name.to_owned(), value.to_owned());
         self
@@ -76,6 +81,8 @@ struct Shared {
     script: Mutex<Script>,
     requests: Mutex<Vec<Recorded>>,
     count: watch::Sender<usize>,
+    /// How often what is held was let go.
+    released: watch::Sender<usize>,
 }
 
 /// The running server.
@@ -139,6 +146,11 @@ impl Vendor {
         *lock(&self.shared.script) = Box::new(script);
     }
 
+    /// Answers now whatever is held.
+    pub fn release(&self) {
+        self.shared.released.send_modify(|n| *n += 1);
+    }
+
     /// What has come in so far.
     pub fn requests(&self) -> Vec<Recorded> {
         lock(&self.shared.requests).clone()
@@ -167,6 +179,7 @@ fn shared() -> (Arc<Shared>, Router) {
         script: Mutex::new(Box::new(|_| Reply::status(204))),
         requests: Mutex::default(),
         count: watch::channel(0).0,
+        released: watch::channel(0).0,
     });
     (Arc::clone(&shared), Router::new().fallback(handle).with_state(shared))
 }
@@ -174,11 +187,14 @@ fn shared() -> (Arc<Shared>, Router) {
 async fn handle(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let path = uri.path_and_query().map_or_else(String::new, ToString::to_string);
     let recorded = Recorded { path, headers, body: String::from_utf8_lossy(&body).into_owned() };
+    let (mut seen, mut released) = (shared.count.subscribe(), shared.released.subscribe());
     let reply = lock(&shared.script)(&recorded);
     lock(&shared.requests).push(recorded);
     shared.count.send_modify(|n| *n += 1);
-    let mut seen = shared.count.subscribe();
-    let _ = seen.wait_for(|n| *n >= reply.hold_until).await;
+    tokio::select! {
+        _ = seen.wait_for(|n| *n >= reply.hold_until) => {}
+        _ = released.changed() => {}
+    }
     let body = if reply.cut {
         Body::from_stream(futures_util::stream::iter([Ok(Bytes::from("{")), Err(std::io::Error::other("cut off"))]))
     } else {
