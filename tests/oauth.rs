@@ -20,7 +20,7 @@ const READ: &str = "query($id: ID!) { authorization(id: $id) { id status purpose
 pub trait Reached {
     fn url(&self) -> &str;
     /// A client that follows nothing by itself.
-    fn client(&self) -> &reqwest::Client;
+    fn browser(&self) -> &reqwest::Client;
 }
 
 impl Reached for TestApp {
@@ -28,7 +28,7 @@ impl Reached for TestApp {
         &self.url
     }
 
-    fn client(&self) -> &reqwest::Client {
+    fn browser(&self) -> &reqwest::Client {
         &self.no_redirects
     }
 }
@@ -38,7 +38,7 @@ impl Reached for Process {
         &self.url
     }
 
-    fn client(&self) -> &reqwest::Client {
+    fn browser(&self) -> &reqwest::Client {
         &self.no_redirects
     }
 }
@@ -62,7 +62,7 @@ impl Browser {
 
     #[expect(clippy::disallowed_methods, reason = "the gateway's pages are small")]
     pub async fn open(&mut self, app: &impl Reached, address: &str) -> Page {
-        let mut request = app.client().get(address);
+        let mut request = app.browser().get(address);
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", cookie);
         }

@@ -231,7 +231,7 @@ mod tests {
         let none = ("Administrator".to_owned(), Capabilities::NONE);
         let some = |name: &str| (name.to_owned(), Capabilities::of(&[C::ManageRoles]));
         assert!(can_be_managed(&roles(&[])));
-        assert!(!can_be_managed(&roles(&[none.clone()])));
+        assert!(!can_be_managed(&roles(std::slice::from_ref(&none))));
         assert!(!can_be_managed(&roles(&[none.clone(), some("module")])));
         assert!(can_be_managed(&roles(&[none, some("Auditor")])));
     }

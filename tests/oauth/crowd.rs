@@ -99,10 +99,9 @@ async fn until_renewed(app: &TestApp, granting: &Granting, count: usize, each: u
 /// Waits until no renewal is under way, or those that are wait for their turn.
 async fn until_settled(app: &TestApp) {
     let file = format!("sqlite:{}", app.sqlite_file());
-    let mut look = tokio::time::interval(Duration::from_millis(5));
     let settled = async {
         while rows::count(&file, "renewals WHERE lease_until IS NOT NULL").await > 0 {
-            look.tick().await;
+            tokio::task::yield_now().await;
         }
     };
     let _ = tokio::time::timeout(Duration::from_secs(1), settled).await;

@@ -81,9 +81,11 @@ async fn connecting_goes_on(database: Database) {
         let entry = log.next().await["activityLogged"]["entry"].clone();
         assert_eq!(entry, json!({"action": "CONNECTION_CREATED", "outcome": "SUCCEEDED"}));
         assert_eq!(super::read(&app, &token, &begun["id"]).await["status"], "SUCCEEDED");
-        let book = granting.book();
-        assert_eq!((book.exchanges, book.live()), (1, 1));
-        drop(book);
+        let made = {
+            let book = granting.book();
+            (book.exchanges, book.live())
+        };
+        assert_eq!(made, (1, 1));
         app.stop().await;
     }
 }

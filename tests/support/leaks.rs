@@ -1,6 +1,8 @@
 //! Looks for planted secrets where none may be. Every secret of these stories has the same word in it, so that none is
 //! forgotten; it is looked for as it is, in base64 and in hexadecimal digits.
 
+use std::fmt::Write as _;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 
 use super::{postgres, process::Site};
@@ -16,7 +18,10 @@ fn forms() -> Vec<String> {
         let (first, last) = ((before * 8).div_ceil(6), padded.len() * 8 / 6);
         digits[first..last].to_owned()
     });
-    let hexadecimal = PLANTED.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hexadecimal = PLANTED.bytes().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    });
     in_base64.chain([PLANTED.to_owned(), hexadecimal]).collect()
 }
 

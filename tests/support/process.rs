@@ -76,7 +76,7 @@ impl Site {
         let (tell, told) = mpsc::channel();
         self.listen(child.stdout.take().expect("a pipe"), Some(tell));
         self.listen(child.stderr.take().expect("a pipe"), None);
-        let address = tokio::task::spawn_blocking(move || told.recv_timeout(Duration::from_secs(60)));
+        let address = tokio::task::spawn_blocking(move || told.recv_timeout(Duration::from_mins(1)));
         let Ok(url) = address.await.expect("a wait") else {
             let _ = (child.kill(), child.wait());
             panic!("no start: {}", String::from_utf8_lossy(&self.said()));
@@ -134,15 +134,12 @@ impl Site {
 
     pub async fn execute(&self, statements: &str) {
         use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
-        match self.sqlite_file() {
-            Some(file) => {
-                let mut connection = SqliteConnection::establish(&file.display().to_string()).expect("the file");
-                connection.batch_execute(statements).expect("the statements run");
-            }
-            None => {
-                let client = postgres::connect(&self.database_url).await;
-                client.batch_execute(statements).await.expect("the statements run");
-            }
+        if let Some(file) = self.sqlite_file() {
+            let mut connection = SqliteConnection::establish(&file.display().to_string()).expect("the file");
+            connection.batch_execute(statements).expect("the statements run");
+        } else {
+            let client = postgres::connect(&self.database_url).await;
+            client.batch_execute(statements).await.expect("the statements run");
         }
     }
 
@@ -171,7 +168,7 @@ impl Process {
     }
 
     /// A token of operator 1 of site 1.
-    pub fn token(&self) -> String {
+    fn token() -> String {
         let settings =
             TokenSettings { secret: SecretBytes::new(TOKEN_SECRET.as_bytes().to_vec()), issuer: None, audience: None };
         let actor = Actor::Operator { id: OperatorId(1), name: Some("Ada".into()) };
@@ -189,15 +186,15 @@ impl Process {
 
     /// Runs a GraphQL operation and gives its data.
     pub async fn graphql(&self, query: &str, variables: Value) -> Value {
-        let answer = self.begin(query, variables).await.expect("a task").expect("an answer");
+        let answer = self.begin(query, &variables).await.expect("a task").expect("an answer");
         assert_eq!(answer.get("errors"), None, "{answer}");
         answer["data"].clone()
     }
 
     /// Sends a GraphQL operation, in a task of its own.
-    pub fn begin(&self, query: &str, variables: Value) -> tokio::task::JoinHandle<Option<Value>> {
+    pub fn begin(&self, query: &str, variables: &Value) -> tokio::task::JoinHandle<Option<Value>> {
         let body = json!({"query": query, "variables": variables}).to_string();
-        tokio::spawn(Self::try_graphql(self.client.clone(), self.url.clone(), self.token(), body))
+        tokio::spawn(Self::try_graphql(self.client.clone(), self.url.clone(), Self::token(), body))
     }
 }
 
