@@ -4,6 +4,7 @@ mod support;
 
 mod answers;
 mod bad_input;
+mod batches;
 mod commands;
 mod egress;
 mod exchanges;

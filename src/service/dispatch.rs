@@ -1,5 +1,7 @@
 //! Taking an outbound event: checked, stored, and from then on ours.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -14,13 +16,34 @@ use crate::{
     connector,
     domain::{
         connection::{Connection, ConnectionState},
+        delivery::Delivery,
+        id::{ConnectionId, SiteId},
         principal::Actor,
     },
     store::{
         self,
         delivery::{Inserted, NewDelivery},
     },
+    vault::Keyring,
 };
+
+/// The most events that are taken in one call.
+pub const BATCH_MAX: usize = 500;
+
+/// An event whose arguments are well-formed.
+struct Prepared {
+    input: DispatchEvent,
+    module: String,
+    key: String,
+    payload: Vec<u8>,
+    digest: Vec<u8>,
+}
+
+/// What is known of an event before anything is stored.
+enum Decided {
+    Ended(Dispatch),
+    New(NewDelivery),
+}
 
 impl Gateway {
     /// Hands over one event. Accepted means stored: it outlives a crash.
@@ -29,6 +52,35 @@ impl Gateway {
     /// [`Failure::BadInput`] for a malformed argument and [`Failure::LimitExceeded`] for too large a
     /// payload. What a module must branch on is no error: see [`Dispatch::Rejected`].
     pub async fn dispatch(&self, acting: &Acting, input: DispatchEvent) -> Result<Dispatch, Failure> {
+        let prepared = self.prepare(acting, input)?;
+        self.hand_over(acting.site(), vec![prepared]).await?.pop().ok_or(Failure::Internal)
+    }
+
+    /// Hands over up to [`BATCH_MAX`] events in one commit, and gives what became of each, in their order.
+    ///
+    /// # Errors
+    /// As [`Self::dispatch`], with the field `input.N.FIELD`; nothing is stored then.
+    pub async fn dispatch_all(&self, acting: &Acting, inputs: Vec<DispatchEvent>) -> Result<Vec<Dispatch>, Failure> {
+        if inputs.len() > BATCH_MAX {
+            return Err(Failure::LimitExceeded(format!(
+                "input has {} events; at most {BATCH_MAX} are taken",
+                inputs.len()
+            )));
+        }
+        let prepared = inputs.into_iter().enumerate().map(|(at, input)| {
+            self.prepare(acting, input).map_err(|failure| match failure {
+                Failure::BadInput { field, message } => {
+                    Failure::BadInput { field: format!("input.{at}.{field}"), message }
+                }
+                Failure::LimitExceeded(message) => Failure::LimitExceeded(format!("input.{at}: {message}")),
+                other => other,
+            })
+        });
+        let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
+        self.hand_over(acting.site(), prepared).await
+    }
+
+    fn prepare(&self, acting: &Acting, input: DispatchEvent) -> Result<Prepared, Failure> {
         let module = originating_module(acting, input.originating_module.as_deref())?;
         validate::event_type("eventType", &input.event_type)?;
         validate::text("eventIdentifier", &input.event_identifier, validate::EVENT_IDENTIFIER_MAX)?;
@@ -46,51 +98,97 @@ impl Gateway {
             )));
         }
         let digest = digest(&input.event_type, &payload);
-        let site = acting.site();
+        Ok(Prepared { input, module, key, payload, digest })
+    }
 
-        let Some(connection) =
-            store::connection::find(&self.db, site, input.connection).await.or_internal("reading the connection")?
-        else {
-            return Ok(no_connection());
-        };
-        let earlier = store::delivery::find_by_key(&self.db, site, connection.id, &module, &key)
-            .await
-            .or_internal("looking for an earlier delivery")?;
-        if let Some((delivery, earlier_digest)) = earlier {
-            return Ok(repeated(delivery, earlier_digest == digest));
+    async fn hand_over(&self, site: SiteId, events: Vec<Prepared>) -> Result<Vec<Dispatch>, Failure> {
+        let ids: BTreeSet<ConnectionId> = events.iter().map(|event| event.input.connection).collect();
+        let found = self.connections(site, &ids.into_iter().collect::<Vec<_>>()).await?;
+        let connections: BTreeMap<ConnectionId, Connection> = found.into_iter().map(|row| (row.id, row)).collect();
+        let mut earlier = self.earlier(site, &connections, &events).await?;
+        let keyring = self.keyring(site).await?;
+        let (mut decided, mut new) = (Vec::with_capacity(events.len()), Vec::new());
+        for event in events {
+            let connection = connections.get(&event.input.connection);
+            let known = earlier.remove(&(event.input.connection, event.module.clone(), event.key.clone()));
+            match self.decide(connection, known, event, &keyring)? {
+                Decided::Ended(dispatch) => decided.push(Some(dispatch)),
+                Decided::New(delivery) => {
+                    decided.push(None);
+                    new.push(delivery);
+                }
+            }
         }
-        if let Some(rejection) = self.refusal(&connection, &input) {
-            return Ok(rejection);
+        let stored = if new.is_empty() {
+            Vec::new()
+        } else {
+            Box::pin(store::delivery::insert_all(&self.db, site, new)).await.or_internal("storing the delivery")?
+        };
+        if stored.iter().any(|inserted| matches!(inserted, Inserted::Accepted(_))) {
+            self.bus.wake_deliveries();
+        }
+        let mut stored = stored.into_iter().map(|inserted| match inserted {
+            Inserted::Accepted(delivery) => Dispatch::Accepted { delivery, duplicate: false },
+            Inserted::Duplicate { delivery, same_request } => repeated(delivery, same_request),
+            Inserted::ConnectionGone => no_connection(),
+        });
+        decided.into_iter().map(|ended| ended.or_else(|| stored.next()).ok_or(Failure::Internal)).collect()
+    }
+
+    /// What came before with the keys of these events.
+    async fn earlier(
+        &self,
+        site: SiteId,
+        connections: &BTreeMap<ConnectionId, Connection>,
+        events: &[Prepared],
+    ) -> Result<BTreeMap<(ConnectionId, String, String), (Delivery, Vec<u8>)>, Failure> {
+        let mut keys: BTreeMap<(ConnectionId, &str), Vec<String>> = BTreeMap::new();
+        for event in events.iter().filter(|event| connections.contains_key(&event.input.connection)) {
+            keys.entry((event.input.connection, &event.module)).or_default().push(event.key.clone());
+        }
+        let mut earlier = BTreeMap::new();
+        for ((connection, module), keys) in keys {
+            let found = store::delivery::find_by_keys(&self.db, site, connection, module, &keys).await;
+            for (key, delivery, digest) in found.or_internal("looking for an earlier delivery")? {
+                earlier.insert((connection, module.to_owned(), key), (delivery, digest));
+            }
+        }
+        Ok(earlier)
+    }
+
+    fn decide(
+        &self,
+        connection: Option<&Connection>,
+        earlier: Option<(Delivery, Vec<u8>)>,
+        event: Prepared,
+        keyring: &Keyring,
+    ) -> Result<Decided, Failure> {
+        let Some(connection) = connection else { return Ok(Decided::Ended(no_connection())) };
+        if let Some((delivery, earlier_digest)) = earlier {
+            return Ok(Decided::Ended(repeated(delivery, earlier_digest == event.digest)));
+        }
+        if let Some(rejection) = self.refusal(connection, &event.input) {
+            return Ok(Decided::Ended(rejection));
         }
         let now = self.now();
         let message_id = self.new_message_id();
-        let sealed = self
-            .keyring(site)
-            .await?
-            .seal_payload(now.date_naive(), self.replica, &message_id, &payload)
+        let payload = keyring
+            .seal_payload(now.date_naive(), self.replica, &message_id, &event.payload)
             .or_internal("sealing the payload")?;
-        let new = NewDelivery {
+        Ok(Decided::New(NewDelivery {
             connection: connection.id,
-            connection_name: connection.display_name,
-            connector_slug: connection.connector_slug,
-            module,
-            event_type: input.event_type,
-            event_identifier: input.event_identifier,
-            idempotency_key: key,
-            request_digest: digest,
+            connection_name: connection.display_name.clone(),
+            connector_slug: connection.connector_slug.clone(),
+            module: event.module,
+            event_type: event.input.event_type,
+            event_identifier: event.input.event_identifier,
+            idempotency_key: event.key,
+            request_digest: event.digest,
             message_id,
-            payload: sealed,
+            payload,
             accepted_at: now,
             next_attempt_at: now,
-        };
-        match Box::pin(store::delivery::insert(&self.db, site, new)).await.or_internal("storing the delivery")? {
-            Inserted::Accepted(delivery) => {
-                self.bus.wake_deliveries();
-                Ok(Dispatch::Accepted { delivery, duplicate: false })
-            }
-            Inserted::Duplicate { delivery, same_request } => Ok(repeated(delivery, same_request)),
-            Inserted::ConnectionGone => Ok(no_connection()),
-        }
+        }))
     }
 
     /// What stands in the way of an event on this connection, checked in the order that callers rely on:
@@ -175,7 +273,7 @@ fn digest(event_type: &str, payload: &[u8]) -> Vec<u8> {
     Sha256::new().chain_update(event_type.as_bytes()).chain_update([0]).chain_update(payload).finalize().to_vec()
 }
 
-fn repeated(delivery: crate::domain::delivery::Delivery, same_request: bool) -> Dispatch {
+fn repeated(delivery: Delivery, same_request: bool) -> Dispatch {
     if same_request {
         Dispatch::Accepted { delivery, duplicate: true }
     } else {

@@ -154,8 +154,11 @@ impl Story {
     async fn until(&mut self, what: &str, shown: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         let seen = async {
-            while !shown(&last) {
+            loop {
                 last = self.process.graphql(ALL, json!({})).await;
+                if shown(&last) {
+                    return;
+                }
             }
         };
         let in_time = tokio::time::timeout(PATIENCE, seen).await;

@@ -67,7 +67,7 @@ pub async fn another_sites_rows_cannot_be_read(fresh: Fresh) {
     assert!(history::list(db, OTHER, connection.id, &page).await.unwrap().rows.is_empty());
     assert!(delivery::find(db, OTHER, entry.delivery).await.unwrap().is_none());
     assert!(delivery::list_by_ids(db, OTHER, &[entry.delivery]).await.unwrap().is_empty());
-    assert!(delivery::find_by_key(db, OTHER, connection.id, "forms", "k").await.unwrap().is_none());
+    assert!(delivery::find_by_keys(db, OTHER, connection.id, "forms", &["k".to_owned()]).await.unwrap().is_empty());
     assert!(delivery::entries_of(db, OTHER, &[entry.delivery]).await.unwrap().is_empty());
     dispatch(db, SITE, event(&connection, "pending", at(9))).await;
     assert!(delivery::pending_counts(db, OTHER, &[connection.id]).await.unwrap().is_empty());

@@ -156,6 +156,31 @@ impl Deliver {
         .await
     }
 
+    /// Up to 500 events in one round trip and one commit; results in the order given. Where one is malformed, none is
+    /// taken.
+    #[graphql(directive = requires::apply(Capability::DispatchEvents))]
+    async fn dispatch_events(
+        &self,
+        context: &Context<'_>,
+        input: Vec<DispatchEventInput>,
+    ) -> Guarded<Vec<DispatchResult>> {
+        let scope = scope::of(context);
+        guarded_some(scope, Needs::DispatchEvents, async {
+            let events = input.into_iter().enumerate().map(|(at, event)| {
+                read(event).map_err(|failure| match failure {
+                    Failure::BadInput { field, message } => {
+                        Failure::BadInput { field: format!("input.{at}.{field}"), message }
+                    }
+                    other => other,
+                })
+            });
+            let events = events.collect::<Result<Vec<_>, _>>()?;
+            let dispatched = Box::pin(scope.gateway.dispatch_all(&scope.acting, events)).await?;
+            Ok(dispatched.into_iter().map(|dispatch| result(scope, dispatch)).collect())
+        })
+        .await
+    }
+
     /// Sends a failed delivery once more, now; the failed entry stays.
     #[graphql(directive = requires::apply(Capability::RetryDelivery))]
     async fn retry_delivery(&self, context: &Context<'_>, input: RetryDeliveryInput) -> Guarded<RetryDeliveryResult> {

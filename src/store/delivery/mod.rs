@@ -7,6 +7,8 @@ mod retry;
 mod row;
 mod settle;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods as _, Insertable, OptionalExtension as _, QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl;
@@ -90,62 +92,95 @@ struct NewRow<'a> {
     next_attempt_at: Option<At>,
 }
 
-/// Stores an event that is to be sent. (connection, module, idempotency key) is unique: a second one
-/// with the same key gives the first.
+/// Stores an event that is to be sent. As [`insert_all`].
 pub async fn insert(db: &Db, site: SiteId, new: NewDelivery) -> Result<Inserted> {
-    let new = NewDelivery {
-        module: storable(&new.module),
-        event_type: storable(&new.event_type),
-        event_identifier: storable(&new.event_identifier),
-        idempotency_key: storable(&new.idempotency_key),
-        ..new
-    };
-    let event_identifier_folded = folded(&new.event_identifier);
+    let mut inserted = insert_all(db, site, vec![new]).await?;
+    inserted.pop().ok_or_else(|| StoreError::Corrupt("one event was handed over and none came back".to_owned()))
+}
+
+/// Stores events that are to be sent, in one commit, and gives what became of each, in their order. (connection,
+/// module, idempotency key) is unique: a second one with the same key gives the first.
+pub async fn insert_all(db: &Db, site: SiteId, new: Vec<NewDelivery>) -> Result<Vec<Inserted>> {
+    let new: Vec<(NewDelivery, String)> = new
+        .into_iter()
+        .map(|new| {
+            let new = NewDelivery {
+                module: storable(&new.module),
+                event_type: storable(&new.event_type),
+                event_identifier: storable(&new.event_identifier),
+                idempotency_key: storable(&new.idempotency_key),
+                ..new
+            };
+            let folded = folded(&new.event_identifier);
+            (new, folded)
+        })
+        .collect();
+    // In the order in which locks are taken.
+    let connections: BTreeSet<i64> = new.iter().map(|(new, _)| new.connection.0).collect();
     transaction!(db, conn => {
-        let Some(state) = lock_for_dispatch(conn, site, new.connection).await? else {
-            return Ok(Inserted::ConnectionGone);
-        };
-        let row: Option<DeliveryRow> = both!(
-            conn,
-            diesel::insert_into(deliveries::table)
-                .values(NewRow {
-                    site_id: site.get(),
-                    connection_id: new.connection.0,
-                    connection_name: &new.connection_name,
-                    connector_slug: &new.connector_slug,
-                    module: &new.module,
-                    event_type: &new.event_type,
-                    event_identifier: &new.event_identifier,
-                    event_identifier_folded: &event_identifier_folded,
-                    idempotency_key: &new.idempotency_key,
-                    request_digest: &new.request_digest,
-                    message_id: &new.message_id,
-                    payload: &new.payload,
-                    status: DeliveryStatus::Queued.as_str(),
-                    attempts: 0,
-                    accepted_at: At(new.accepted_at),
-                    next_attempt_at: Some(At(new.next_attempt_at)),
-                })
-                .on_conflict((
-                    deliveries::site_id,
-                    deliveries::connection_id,
-                    deliveries::module,
-                    deliveries::idempotency_key,
-                ))
-                .do_nothing()
-                .returning(DeliveryRow::as_returning())
-                .get_result(conn)
-                .await
-                .optional()
-        )?;
-        if let Some(row) = row {
-            return row.delivery(Some(state.as_str())).map(Inserted::Accepted);
+        let mut states = BTreeMap::new();
+        for id in &connections {
+            states.insert(*id, lock_for_dispatch(conn, site, ConnectionId(*id)).await?);
         }
-        let (delivery, digest) = by_key(conn, site, new.connection, &new.module, &new.idempotency_key)
-            .await?
-            .ok_or_else(|| StoreError::Corrupt("a delivery with this key is there and cannot be read".to_owned()))?;
-        Ok(Inserted::Duplicate { delivery, same_request: digest == new.request_digest })
+        let mut inserted = Vec::with_capacity(new.len());
+        for (new, folded) in &new {
+            inserted.push(match states.get(&new.connection.0) {
+                Some(Some(state)) => insert_one(conn, site, new, folded, state.as_str()).await?,
+                _ => Inserted::ConnectionGone,
+            });
+        }
+        Ok(inserted)
     })
+}
+
+/// Stores one event of a connection whose row is locked.
+async fn insert_one(
+    conn: &mut Conn,
+    site: SiteId,
+    new: &NewDelivery,
+    event_identifier_folded: &str,
+    state: &str,
+) -> Result<Inserted> {
+    let row: Option<DeliveryRow> = both!(
+        conn,
+        diesel::insert_into(deliveries::table)
+            .values(NewRow {
+                site_id: site.get(),
+                connection_id: new.connection.0,
+                connection_name: &new.connection_name,
+                connector_slug: &new.connector_slug,
+                module: &new.module,
+                event_type: &new.event_type,
+                event_identifier: &new.event_identifier,
+                event_identifier_folded,
+                idempotency_key: &new.idempotency_key,
+                request_digest: &new.request_digest,
+                message_id: &new.message_id,
+                payload: &new.payload,
+                status: DeliveryStatus::Queued.as_str(),
+                attempts: 0,
+                accepted_at: At(new.accepted_at),
+                next_attempt_at: Some(At(new.next_attempt_at)),
+            })
+            .on_conflict((
+                deliveries::site_id,
+                deliveries::connection_id,
+                deliveries::module,
+                deliveries::idempotency_key,
+            ))
+            .do_nothing()
+            .returning(DeliveryRow::as_returning())
+            .get_result(conn)
+            .await
+            .optional()
+    )?;
+    if let Some(row) = row {
+        return row.delivery(Some(state)).map(Inserted::Accepted);
+    }
+    let (delivery, digest) = by_key(conn, site, new.connection, &new.module, &new.idempotency_key)
+        .await?
+        .ok_or_else(|| StoreError::Corrupt("a delivery with this key is there and cannot be read".to_owned()))?;
+    Ok(Inserted::Duplicate { delivery, same_request: digest == new.request_digest })
 }
 
 async fn by_key(
@@ -170,15 +205,33 @@ async fn by_key(
     row.map(|(row, state, digest)| Ok((row.delivery(state.as_deref())?, digest))).transpose()
 }
 
-/// The delivery that came with this key, and the digest of its request.
-pub async fn find_by_key(
+/// What came with these keys of one connection's and one module's: key, delivery, and the digest of its request.
+pub async fn find_by_keys(
     db: &Db,
     site: SiteId,
     connection: ConnectionId,
     module: &str,
-    key: &str,
-) -> Result<Option<(Delivery, Vec<u8>)>> {
-    by_key(&mut db.reader().await?, site, connection, &storable(module), &storable(key)).await
+    keys: &[String],
+) -> Result<Vec<(String, Delivery, Vec<u8>)>> {
+    let keys: Vec<String> = keys.iter().map(|key| storable(key)).collect();
+    let wanted = Condition::new("").any_text("deliveries.idempotency_key", &keys);
+    let module = storable(module);
+    let conn = &mut db.reader().await?;
+    let rows: Vec<(DeliveryRow, Option<String>, String, Vec<u8>)> = rows!(
+        conn,
+        deliveries::table
+            .filter(deliveries::site_id.eq(site.get()))
+            .filter(deliveries::connection_id.eq(connection.0))
+            .filter(deliveries::module.eq(module))
+            .filter(wanted)
+            .select((
+                DeliveryRow::as_select(),
+                connection_state(),
+                deliveries::idempotency_key,
+                deliveries::request_digest
+            ))
+    )?;
+    rows.into_iter().map(|(row, state, key, digest)| Ok((key, row.delivery(state.as_deref())?, digest))).collect()
 }
 
 /// One delivery of the site.
