@@ -17,6 +17,7 @@ mod main_job;
 mod manifests;
 mod oauth;
 mod queries;
+mod retention;
 mod roles;
 mod rotate;
 mod sandbox;

@@ -24,6 +24,7 @@ mod read;
 mod refresh;
 mod renewal;
 mod replaced;
+mod retention;
 mod retry;
 mod roles;
 mod rotate;

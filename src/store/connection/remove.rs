@@ -57,7 +57,7 @@ pub async fn remove(
                 .await
         )?;
         let queued = delivery::queued_of(conn, site, id, now, CANCELLED_AT_ONCE).await?;
-        let entries = delivery::cancel(conn, site, now, &queued).await?;
+        let entries = delivery::end(conn, site, now, &queued, delivery::Ending::ConnectionRemoved).await?;
         let mut events = vec![EventBody::Connection {
             connection: id,
             connector_slug: row.connector_slug.clone(),

@@ -1,4 +1,4 @@
-//! Cancelling what can no longer be sent because its connection is gone.
+//! Ending what can no longer be sent, because its connection is gone or has kept it waiting too long.
 
 use chrono::{DateTime, Utc};
 use diesel_async::RunQueryDsl;
@@ -42,13 +42,37 @@ pub(in crate::store) async fn queued_of(
     Ok(rows.into_iter().map(|row| row.number).collect())
 }
 
-/// Ends locked, queued deliveries of the site as cancelled, each with a last entry; gives the entries in
-/// the order of their ids. Their events are the caller's to append.
-pub(in crate::store) async fn cancel(
+/// Why a delivery ends without another attempt.
+#[derive(Clone, Copy)]
+pub(in crate::store) enum Ending {
+    ConnectionRemoved,
+    HoldExpired,
+}
+
+impl Ending {
+    const fn failure(self) -> DeliveryFailure {
+        match self {
+            Self::ConnectionRemoved => DeliveryFailure::ConnectionRemoved,
+            Self::HoldExpired => DeliveryFailure::HoldExpired,
+        }
+    }
+
+    const fn status(self) -> DeliveryStatus {
+        match self {
+            Self::ConnectionRemoved => DeliveryStatus::Cancelled,
+            Self::HoldExpired => DeliveryStatus::Failed,
+        }
+    }
+}
+
+/// Ends locked, queued deliveries of the site, each with a last entry; gives the entries in the order of their ids.
+/// Their events are the caller's to append.
+pub(in crate::store) async fn end(
     conn: &mut Conn,
     site: SiteId,
     now: DateTime<Utc>,
     ids: &[i64],
+    ending: Ending,
 ) -> Result<Vec<EntryId>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -61,7 +85,7 @@ pub(in crate::store) async fn cancel(
     )
     .text(DeliveryOutcome::Failed.as_str())
     .sql(", ")
-    .text(DeliveryFailure::ConnectionRemoved.as_str())
+    .text(ending.failure().as_str())
     .sql(", ")
     .moment(now)
     .sql(", retry_of, retry_key FROM deliveries WHERE site_id = ")
@@ -71,7 +95,7 @@ pub(in crate::store) async fn cancel(
     .sql(" ORDER BY id RETURNING id AS number");
     let entries: Vec<Number> = both!(conn, insert.load(conn).await)?;
     let update = Statement::new("UPDATE deliveries SET status = ")
-        .text(DeliveryStatus::Cancelled.as_str())
+        .text(ending.status().as_str())
         .sql(", attempts = attempts + 1, ended_at = ")
         .moment(now)
         .sql(
@@ -113,20 +137,30 @@ pub async fn cancel_orphans(db: &Db, now: DateTime<Utc>, limit: u32) -> Result<u
     Ok(cancelled)
 }
 
+/// Those of these deliveries that are queued and that no worker has in hand, locked, oldest first.
+pub(in crate::store) async fn queued_among(
+    conn: &mut Conn,
+    site: SiteId,
+    now: DateTime<Utc>,
+    ids: &[i64],
+) -> Result<Vec<i64>> {
+    let query = Statement::new("SELECT d.id AS number FROM deliveries AS d WHERE d.site_id = ")
+        .integer(site.get())
+        .sql(" AND ")
+        .any_integer("d.id", ids.to_vec())
+        .sql(" AND d.status = 'queued' AND (d.lease_until IS NULL OR d.lease_until <= ")
+        .moment(now)
+        .sql(") ORDER BY d.id")
+        .each("", LOCKED);
+    let rows: Vec<Number> = both!(conn, query.load(conn).await)?;
+    Ok(rows.into_iter().map(|row| row.number).collect())
+}
+
 async fn cancel_of_site(db: &Db, site: SiteId, now: DateTime<Utc>, ids: &[i64]) -> Result<u64> {
     transaction!(db, conn => {
         // Looked at again under lock: somebody else may have been here since.
-        let query = Statement::new("SELECT d.id AS number FROM deliveries AS d WHERE d.site_id = ")
-            .integer(site.get())
-            .sql(" AND ")
-            .any_integer("d.id", ids.to_vec())
-            .sql(" AND d.status = 'queued' AND (d.lease_until IS NULL OR d.lease_until <= ")
-            .moment(now)
-            .sql(") ORDER BY d.id")
-            .each("", LOCKED);
-        let rows: Vec<Number> = both!(conn, query.load(conn).await)?;
-        let ids: Vec<i64> = rows.into_iter().map(|row| row.number).collect();
-        let entries = cancel(conn, site, now, &ids).await?;
+        let ids = queued_among(conn, site, now, ids).await?;
+        let entries = end(conn, site, now, &ids, Ending::ConnectionRemoved).await?;
         let events: Vec<EventBody> = entries.iter().map(|entry| EventBody::DeliveryLogged { entry: *entry }).collect();
         stream::append(conn, db, site, now, &events).await?;
         Ok(entries.len() as u64)

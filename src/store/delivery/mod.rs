@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods as _, Insertable, OptionalExtension as _, QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl;
 
-pub(super) use self::cancel::{cancel, queued_of};
+pub(super) use self::cancel::{Ending, end, queued_among, queued_of};
 pub(super) use self::row::DeliveryRow;
 use self::row::connection_state;
 pub use self::{
