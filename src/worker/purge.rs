@@ -15,6 +15,8 @@ const INTERVAL: TimeDelta = TimeDelta::minutes(10);
 /// Runs until `stop`; the first time at once, for what has expired while no process ran.
 pub async fn purge(gateway: Gateway, clock: SharedClock, stop: CancellationToken) {
     loop {
+        // From the beginning of a round to the next: what expires during one is not left to the one after.
+        let begun = now_ms(&*clock);
         // What failed has been logged; the next round tries again.
         let _ = gateway.purge_expired_offers().await;
         let _ = gateway.end_cut_off_authorizations().await;
@@ -23,7 +25,7 @@ pub async fn purge(gateway: Gateway, clock: SharedClock, stop: CancellationToken
         let _ = of_all_sites(&gateway, &stop).await;
         tokio::select! {
             () = stop.cancelled() => return,
-            () = clock.sleep_until(now_ms(&*clock) + INTERVAL) => {}
+            () = clock.sleep_until(begun + INTERVAL) => {}
         }
     }
 }
