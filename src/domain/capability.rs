@@ -126,7 +126,7 @@ pub fn is_built_in(name: &str) -> bool {
 
 /// Whether two names are of one role.
 #[must_use]
-pub fn is_same(a: &str, b: &str) -> bool {
+pub fn is_same_role(a: &str, b: &str) -> bool {
     fold(a) == fold(b)
 }
 

@@ -67,15 +67,10 @@ impl Gateway {
                 inputs.len()
             )));
         }
-        let prepared = inputs.into_iter().enumerate().map(|(at, input)| {
-            self.prepare(acting, input).map_err(|failure| match failure {
-                Failure::BadInput { field, message } => {
-                    Failure::BadInput { field: format!("input.{at}.{field}"), message }
-                }
-                Failure::LimitExceeded(message) => Failure::LimitExceeded(format!("input.{at}: {message}")),
-                other => other,
-            })
-        });
+        let prepared = inputs
+            .into_iter()
+            .enumerate()
+            .map(|(at, input)| self.prepare(acting, input).map_err(|failure| failure.in_item("input", at)));
         let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
         self.hand_over(acting.site(), prepared).await
     }
@@ -122,7 +117,7 @@ impl Gateway {
         let stored = if new.is_empty() {
             Vec::new()
         } else {
-            Box::pin(store::delivery::insert_all(&self.db, site, new)).await.or_internal("storing the delivery")?
+            Box::pin(store::delivery::insert(&self.db, site, new)).await.or_internal("storing the delivery")?
         };
         if stored.iter().any(|inserted| matches!(inserted, Inserted::Accepted(_))) {
             self.bus.wake_deliveries();

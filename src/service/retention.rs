@@ -21,7 +21,7 @@ impl Gateway {
     /// # Errors
     /// [`Failure::Internal`] where the database fails.
     pub async fn sites(&self, after: Option<SiteId>) -> Result<Vec<SiteId>, Failure> {
-        store::retention::sites(&self.db, after, 100).await.or_internal("listing the sites")
+        store::site::list(&self.db, after, 100).await.or_internal("listing the sites")
     }
 
     /// For the worker: one batch of what the site keeps no longer; true where there may be more.

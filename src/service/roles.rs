@@ -47,7 +47,8 @@ impl Gateway {
             .or_internal("storing the role")?;
         let refused = entry(ActivityOutcome::Rejected, format!("{name}: {LAST_MANAGER}"));
         self.changed(acting, change, refused).await?;
-        let found = self.roles(acting.site()).await?.into_iter().find(|role| capability::is_same(&role.name, &name));
+        let found =
+            self.roles(acting.site()).await?.into_iter().find(|role| capability::is_same_role(&role.name, &name));
         // Somebody else may have deleted it by now.
         Ok(found.unwrap_or(Role { name, built_in: false, capabilities }))
     }

@@ -66,6 +66,16 @@ impl Failure {
     pub fn bad_input(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::BadInput { field: field.into(), message: message.into() }
     }
+
+    /// Of one item in a list of inputs, where the field of the failure alone would not say of which.
+    #[must_use]
+    pub fn in_item(self, list: &str, at: usize) -> Self {
+        match self {
+            Self::BadInput { field, message } => Self::BadInput { field: format!("{list}.{at}.{field}"), message },
+            Self::LimitExceeded(message) => Self::LimitExceeded(format!("{list}.{at}: {message}")),
+            other => other,
+        }
+    }
 }
 
 /// Turns inner errors into [`Failure::Internal`], and their text into a log line.

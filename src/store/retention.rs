@@ -3,36 +3,18 @@
 //! writer is never held for long.
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::RunQueryDsl;
 
 use super::{
     database::Db,
-    delivery::{Ending, end, queued_among},
+    delivery::{Ending, end},
     error::Result,
     fragment::Statement,
     rows::Number,
-    schema::sites,
     stream,
     transaction::{both, transaction},
 };
 use crate::domain::{event::EventBody, id::SiteId};
-
-/// Sites after `after`, in the order of their numbers. For the worker, which has every site's rows to look after.
-pub async fn sites(db: &Db, after: Option<SiteId>, limit: u32) -> Result<Vec<SiteId>> {
-    let conn = &mut db.reader().await?;
-    let rows: Vec<i64> = both!(
-        conn,
-        sites::table
-            .filter(sites::site_id.gt(after.map_or(0, SiteId::get)))
-            .order(sites::site_id.asc())
-            .limit(i64::from(limit))
-            .select(sites::site_id)
-            .load(conn)
-            .await
-    )?;
-    Ok(rows.into_iter().map(SiteId::from_claimed_row).collect())
-}
 
 /// Removes deliveries of the site that ended by `before`, with their entries and payloads, the oldest first; says how
 /// many. What is queued, held or in somebody's hands stays.
@@ -63,31 +45,25 @@ pub async fn purge_deliveries(db: &Db, site: SiteId, before: DateTime<Utc>, limi
 }
 
 /// Ends deliveries of the site that were accepted by `before`, and whose connections have not been active since then;
-/// says how many.
+/// says how many. What somebody else has in hand, the connection included, is left to the next time.
 pub async fn expire_held(db: &Db, site: SiteId, before: DateTime<Utc>, now: DateTime<Utc>, limit: u32) -> Result<u64> {
-    let held = Statement::new(
-        "SELECT d.id AS number FROM connections AS c CROSS JOIN deliveries AS d \
-         WHERE d.connection_id = c.id AND d.status = 'queued' AND c.state <> 'active' AND c.site_id = ",
-    )
-    .integer(site.get())
-    .sql(" AND c.state_changed_at <= ")
-    .moment(before)
-    .sql(" AND d.accepted_at <= ")
-    .moment(before)
-    .sql(" AND (d.lease_until IS NULL OR d.lease_until <= ")
-    .moment(now)
-    .sql(format!(") ORDER BY d.id LIMIT {limit}"));
-    let rows: Vec<Number> = {
-        let conn = &mut db.reader().await?;
-        both!(conn, held.load(conn).await)?
-    };
-    if rows.is_empty() {
-        return Ok(0);
-    }
-    let ids: Vec<i64> = rows.into_iter().map(|row| row.number).collect();
     transaction!(db, conn => {
-        // Looked at again under lock: somebody else may have been here since.
-        let ids = queued_among(conn, site, now, &ids).await?;
+        let held = Statement::new(
+            "SELECT d.id AS number FROM connections AS c CROSS JOIN deliveries AS d \
+             WHERE d.connection_id = c.id AND d.status = 'queued' AND c.state <> 'active' AND c.site_id = ",
+        )
+        .integer(site.get())
+        .sql(" AND c.state_changed_at <= ")
+        .moment(before)
+        .sql(" AND d.accepted_at <= ")
+        .moment(before)
+        .sql(" AND (d.lease_until IS NULL OR d.lease_until <= ")
+        .moment(now)
+        .sql(format!(") ORDER BY d.id LIMIT {limit}"))
+        // Under lock, so that no connection comes back meanwhile and finds its backlog failed.
+        .each("", " FOR SHARE OF c SKIP LOCKED FOR UPDATE OF d SKIP LOCKED");
+        let rows: Vec<Number> = both!(conn, held.load(conn).await)?;
+        let ids: Vec<i64> = rows.into_iter().map(|row| row.number).collect();
         let entries = end(conn, site, now, &ids, Ending::HoldExpired).await?;
         let events: Vec<EventBody> = entries.iter().map(|entry| EventBody::DeliveryLogged { entry: *entry }).collect();
         stream::append(conn, db, site, now, &events).await?;

@@ -35,6 +35,22 @@ struct NewKey<'a> {
     created_at: At,
 }
 
+/// Sites after `after`, in the order of their numbers. For the worker, which has every site's rows to look after.
+pub async fn list(db: &Db, after: Option<SiteId>, limit: u32) -> Result<Vec<SiteId>> {
+    let conn = &mut db.reader().await?;
+    let rows: Vec<i64> = both!(
+        conn,
+        sites::table
+            .filter(sites::site_id.gt(after.map_or(0, SiteId::get)))
+            .order(sites::site_id.asc())
+            .limit(i64::from(limit))
+            .select(sites::site_id)
+            .load(conn)
+            .await
+    )?;
+    Ok(rows.into_iter().map(SiteId::from_claimed_row).collect())
+}
+
 /// The versions of the site's key, oldest first; none where the site is not known yet.
 pub async fn keys(db: &Db, site: SiteId) -> Result<Vec<SiteKeyRow>> {
     let conn = &mut db.reader().await?;

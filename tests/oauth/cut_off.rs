@@ -58,18 +58,6 @@ fn hold(granting: &Granting, path: &'static str) {
     granting.book().held = Some((path, usize::MAX));
 }
 
-/// Waits until the vendor has been asked at this path, after so many requests.
-async fn asked(vendor: &Vendor, path: &str, after: usize) {
-    let mut seen = after;
-    loop {
-        seen += 1;
-        let requests = vendor.wait_for(seen).await;
-        if requests[seen - 1].path.split('?').next() == Some(path) {
-            return;
-        }
-    }
-}
-
 async fn connecting_goes_on(database: Database) {
     for path in ["/token", "/me"] {
         let granting = Granting::start().await;
@@ -99,7 +87,7 @@ async fn come_back(app: &TestApp, granting: &Granting, begun: &Value, path: &'st
     hold(granting, path);
     let head = format!("GET /oauth/callback?{query} HTTP/1.1\r\nCookie: {}", browser.cookie.expect("a cookie"));
     let sent = Sent::request(app, &head, "").await;
-    asked(&granting.vendor, path, before).await;
+    granting.vendor.wait_for_path(path, before).await;
     sent.cut().await;
     granting.vendor.release();
 }
@@ -147,7 +135,7 @@ async fn cut_at(app: &TestApp, granting: &Granting, verb: &str, fields: &str, id
     hold(granting, path);
     let query = format!("mutation($id: ID!) {{ {verb}(input: {{connectionId: $id}}) {{ {fields} }} }}");
     let sent = Sent::graphql(app, &app.token("Administrator"), &query, json!({ "id": id })).await;
-    asked(&granting.vendor, path, before).await;
+    granting.vendor.wait_for_path(path, before).await;
     sent.cut().await;
     granting.vendor.release();
 }
@@ -218,7 +206,7 @@ async fn a_retry_goes_on(database: Database) {
     let before = granting.vendor.requests().len();
     hold(&granting, "/contacts");
     let sent = Sent::graphql(&app, &token, RETRY, json!({"id": failed["id"]})).await;
-    asked(&granting.vendor, "/contacts", before).await;
+    granting.vendor.wait_for_path("/contacts", before).await;
     sent.cut().await;
     granting.vendor.release();
     assert_eq!(log.next().await["deliveryLogged"]["entry"]["outcome"], "DELIVERED");

@@ -21,8 +21,8 @@ use integrations_gateway::{
 use super::{
     Fresh,
     fixtures::{
-        OTHER, SITE, again, at, claim_all, claim_one, connected, delivered, dispatch, event, insert, new_connection,
-        observe, settle, settlement,
+        OTHER, SITE, again, at, claim_all, claim_one, connected, delivered, dispatch, event, hand_over, insert,
+        new_connection, observe, settle, settlement,
     },
 };
 use crate::support::rows;
@@ -46,15 +46,15 @@ pub async fn a_key_is_taken_once_for_each_connection_and_module(fresh: Fresh) {
     let db = &fresh.db;
     let (one, two) = (connected(db, "one").await, connected(db, "two").await);
     let first = dispatch(db, SITE, event(&one, "k", at(0))).await;
-    let same = delivery::insert(db, SITE, event(&one, "k", at(1))).await.unwrap();
+    let same = hand_over(db, SITE, event(&one, "k", at(1))).await;
     let Inserted::Duplicate { delivery, same_request: true } = same else { panic!("{same:?}") };
     assert_eq!((delivery.id, delivery.accepted_at), (first.id, at(0)));
     let other = NewDelivery { request_digest: vec![9], ..event(&one, "k", at(1)) };
-    let other = delivery::insert(db, SITE, other).await.unwrap();
+    let other = hand_over(db, SITE, other).await;
     assert!(matches!(other, Inserted::Duplicate { same_request: false, .. }), "{other:?}");
     let module = NewDelivery { module: "posts".to_owned(), ..event(&one, "k", at(1)) };
-    assert!(matches!(delivery::insert(db, SITE, module).await.unwrap(), Inserted::Accepted(_)));
-    assert!(matches!(delivery::insert(db, SITE, event(&two, "k", at(1))).await.unwrap(), Inserted::Accepted(_)));
+    assert!(matches!(hand_over(db, SITE, module).await, Inserted::Accepted(_)));
+    assert!(matches!(hand_over(db, SITE, event(&two, "k", at(1))).await, Inserted::Accepted(_)));
     let keys = ["k".to_owned(), "K".to_owned(), "other".to_owned()];
     let mut found = delivery::find_by_keys(db, SITE, one.id, "forms", &keys).await.unwrap();
     assert_eq!(found.len(), 1, "case counts");
@@ -62,7 +62,7 @@ pub async fn a_key_is_taken_once_for_each_connection_and_module(fresh: Fresh) {
     assert_eq!((found.id, digest), (first.id, vec![1, 2, 3]));
 
     let gone = NewDelivery { connection: ConnectionId(999), ..event(&one, "x", at(1)) };
-    assert!(matches!(delivery::insert(db, SITE, gone).await.unwrap(), Inserted::ConnectionGone));
+    assert!(matches!(hand_over(db, SITE, gone).await, Inserted::ConnectionGone));
     assert_eq!(rows::count(&fresh.url, "deliveries").await, 3);
 }
 
@@ -72,7 +72,7 @@ pub async fn a_key_that_comes_many_times_at_once_is_taken_once(fresh: Fresh) {
     let racing: Vec<_> = (0..16)
         .map(|_| {
             let (db, new) = (db.clone(), event(&connection, "k", at(0)));
-            tokio::spawn(async move { delivery::insert(&db, SITE, new).await.unwrap() })
+            tokio::spawn(async move { hand_over(&db, SITE, new).await })
         })
         .collect();
     let (mut accepted, mut ids) = (0, HashSet::new());

@@ -118,8 +118,13 @@ pub fn event(connection: &Connection, key: &str, accepted_at: DateTime<Utc>) -> 
     }
 }
 
+/// Hands one event over.
+pub async fn hand_over(db: &Db, site: SiteId, new: NewDelivery) -> Inserted {
+    delivery::insert(db, site, vec![new]).await.expect("the delivery is stored").remove(0)
+}
+
 pub async fn dispatch(db: &Db, site: SiteId, new: NewDelivery) -> Delivery {
-    match delivery::insert(db, site, new).await.expect("the delivery is stored") {
+    match hand_over(db, site, new).await {
         Inserted::Accepted(delivery) => delivery,
         other => panic!("{other:?}"),
     }

@@ -118,7 +118,7 @@ pub async fn another_sites_rows_cannot_be_changed(fresh: Fresh) {
     let configured = Configured { ordered_delivery: Some(true), ..Configured::default() };
     assert!(connection::configure(db, OTHER, connection.id, at(9), configured, acted()).await.unwrap().is_none());
     assert!(connection::remove(db, OTHER, connection.id, at(9), acted()).await.unwrap().is_none());
-    let dispatched = delivery::insert(db, OTHER, event(&connection, "mine", at(9))).await.unwrap();
+    let dispatched = fixtures::hand_over(db, OTHER, event(&connection, "mine", at(9))).await;
     assert!(matches!(dispatched, Inserted::ConnectionGone));
     let retried = delivery::claim_retry(db, OTHER, entry.id, at(9), at(60), None).await.unwrap();
     assert!(matches!(retried, RetryClaim::NotFound));

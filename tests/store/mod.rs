@@ -16,6 +16,7 @@ mod log;
 mod observations;
 mod paging;
 mod renewals;
+mod retention;
 mod retries;
 mod schema;
 mod settlements;

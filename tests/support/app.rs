@@ -34,7 +34,7 @@ use super::{
     vendor::Vendor,
 };
 
-const MASTER_KEYS: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub const MASTER_KEYS: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// What tokens are signed with.
 pub const TOKEN_SECRET: &str = "a-token-secret-that-only-tests-know-0123456789";
 /// The secret of the client that is registered with the vendor that grants.
@@ -369,7 +369,7 @@ fn registered(app: &str) -> (String, OAuthClient) {
     (app.to_owned(), OAuthClient { id: "the-client".to_owned(), secret: Secret::from(CLIENT_SECRET) })
 }
 
-fn tokens() -> TokenSettings {
+pub fn tokens() -> TokenSettings {
     TokenSettings { secret: SecretBytes::new(TOKEN_SECRET.as_bytes().to_vec()), issuer: None, audience: None }
 }
 

@@ -10,18 +10,16 @@ use std::{
 
 use integrations_gateway::{
     app::SystemClock,
-    domain::{id::OperatorId, principal::Actor, secret::SecretBytes},
-    web::{Holder, TokenSettings, mint},
+    domain::{id::OperatorId, principal::Actor},
+    web::{Holder, mint},
 };
 use serde_json::{Value, json};
 
 use super::{
-    app::{CLIENT_SECRET, Database, TOKEN_SECRET},
+    app::{CLIENT_SECRET, Database, MASTER_KEYS, TOKEN_SECRET, tokens},
     http, postgres,
     vendor::Vendor,
 };
-
-const MASTER_KEYS: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// What every process of one story stands on, and what they have said in all.
 pub struct Site {
@@ -169,11 +167,9 @@ impl Process {
 
     /// A token of operator 1 of site 1.
     fn token() -> String {
-        let settings =
-            TokenSettings { secret: SecretBytes::new(TOKEN_SECRET.as_bytes().to_vec()), issuer: None, audience: None };
         let actor = Actor::Operator { id: OperatorId(1), name: Some("Ada".into()) };
         let holder = Holder { site: 1, actor, role: "Administrator".into() };
-        mint(&settings, &SystemClock, &holder, Duration::from_hours(1)).expect("a token")
+        mint(&tokens(), &SystemClock, &holder, Duration::from_hours(1)).expect("a token")
     }
 
     /// Runs a GraphQL operation; `None` where no answer comes, since the process was killed.

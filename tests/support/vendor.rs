@@ -172,6 +172,18 @@ impl Vendor {
             .expect("the vendor is there");
         self.requests()
     }
+
+    /// Waits until it has been asked at this path, after so many requests; gives how many there have been by then.
+    pub async fn wait_for_path(&self, path: &str, after: usize) -> usize {
+        let mut seen = after;
+        loop {
+            seen += 1;
+            let requests = self.wait_for(seen).await;
+            if requests[seen - 1].path.split('?').next() == Some(path) {
+                return seen;
+            }
+        }
+    }
 }
 
 fn shared() -> (Arc<Shared>, Router) {

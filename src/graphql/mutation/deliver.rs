@@ -166,14 +166,8 @@ impl Deliver {
     ) -> Guarded<Vec<DispatchResult>> {
         let scope = scope::of(context);
         guarded_some(scope, Needs::DispatchEvents, async {
-            let events = input.into_iter().enumerate().map(|(at, event)| {
-                read(event).map_err(|failure| match failure {
-                    Failure::BadInput { field, message } => {
-                        Failure::BadInput { field: format!("input.{at}.{field}"), message }
-                    }
-                    other => other,
-                })
-            });
+            let events = input.into_iter().enumerate();
+            let events = events.map(|(at, event)| read(event).map_err(|failure| failure.in_item("input", at)));
             let events = events.collect::<Result<Vec<_>, _>>()?;
             let dispatched = Box::pin(scope.gateway.dispatch_all(&scope.acting, events)).await?;
             Ok(dispatched.into_iter().map(|dispatch| result(scope, dispatch)).collect())

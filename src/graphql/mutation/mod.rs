@@ -4,11 +4,10 @@ mod act;
 mod authorize;
 mod connect;
 mod deliver;
+mod role;
 mod rotate;
 
 use async_graphql::MergedObject;
-
-use super::role;
 
 /// What can be done.
 #[derive(MergedObject, Default)]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{BoolExpressionMethods as _, ExpressionMethods as _, QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl;
 
-use super::{KEPT, Row, StoredAuthorization};
+use super::{KEPT, Row, StoredAuthorization, one};
 use crate::{
     domain::{
         authorization::AuthorizationStep,
@@ -29,9 +29,7 @@ pub async fn take(db: &Db, site: SiteId, id: AuthorizationId, now: DateTime<Utc>
     let conn = &mut db.writer().await?;
     let taken = both!(
         conn,
-        diesel::update(authorizations::table)
-            .filter(authorizations::id.eq(id.0))
-            .filter(authorizations::site_id.eq(site.get()))
+        diesel::update(one(site, id))
             .filter(authorizations::status.eq(AuthorizationStep::Pending.as_str()))
             .filter(authorizations::expires_at.gt(At(now)))
             .set((
@@ -57,9 +55,7 @@ pub(in crate::store) async fn succeed(
     let key_version = replaced.map(|replaced| authorizations::key_version.eq(replaced.key_version));
     let ended = both!(
         conn,
-        diesel::update(authorizations::table)
-            .filter(authorizations::id.eq(id.0))
-            .filter(authorizations::site_id.eq(site.get()))
+        diesel::update(one(site, id))
             .filter(authorizations::status.eq(AuthorizationStep::Exchanging.as_str()))
             .set((
                 authorizations::status.eq(AuthorizationStep::Succeeded.as_str()),
@@ -94,9 +90,7 @@ pub async fn take_replaced(
     let conn = &mut db.writer().await?;
     let taken = both!(
         conn,
-        diesel::update(authorizations::table)
-            .filter(authorizations::id.eq(id.0))
-            .filter(authorizations::site_id.eq(site.get()))
+        diesel::update(one(site, id))
             .filter(authorizations::status.eq(AuthorizationStep::Succeeded.as_str()))
             .filter(authorizations::sealed.ne(Vec::<u8>::new()))
             .filter(authorizations::changed_at.le(At(before)))
@@ -112,9 +106,7 @@ pub async fn settle_replaced(db: &Db, site: SiteId, id: AuthorizationId) -> Resu
     let conn = &mut db.writer().await?;
     both!(
         conn,
-        diesel::update(authorizations::table)
-            .filter(authorizations::id.eq(id.0))
-            .filter(authorizations::site_id.eq(site.get()))
+        diesel::update(one(site, id))
             .filter(authorizations::status.eq(AuthorizationStep::Succeeded.as_str()))
             .set(authorizations::sealed.eq(Vec::<u8>::new()))
             .execute(conn)
@@ -126,20 +118,7 @@ pub async fn settle_replaced(db: &Db, site: SiteId, id: AuthorizationId) -> Resu
 /// Authorizations of all sites that succeeded before `before`, and whose replaced grants no vendor was told of: a
 /// process was cut off.
 pub async fn with_replaced(db: &Db, before: DateTime<Utc>, limit: u32) -> Result<Vec<StoredAuthorization>> {
-    let conn = &mut db.reader().await?;
-    let rows: Vec<Row> = both!(
-        conn,
-        authorizations::table
-            .filter(authorizations::status.eq(AuthorizationStep::Succeeded.as_str()))
-            .filter(authorizations::sealed.ne(Vec::<u8>::new()))
-            .filter(authorizations::changed_at.le(At(before)))
-            .order(authorizations::id.asc())
-            .limit(i64::from(limit))
-            .select(Row::as_select())
-            .load(conn)
-            .await
-    )?;
-    rows.into_iter().map(Row::read).collect()
+    left_over(db, AuthorizationStep::Succeeded, before, limit).await
 }
 
 /// Whether nothing has ended an authorization that is being exchanged. Waits for a transaction that is about to: after
@@ -148,9 +127,7 @@ pub async fn is_open(db: &Db, site: SiteId, id: AuthorizationId, now: DateTime<U
     let conn = &mut db.writer().await?;
     let open = both!(
         conn,
-        diesel::update(authorizations::table)
-            .filter(authorizations::id.eq(id.0))
-            .filter(authorizations::site_id.eq(site.get()))
+        diesel::update(one(site, id))
             .filter(authorizations::status.eq(AuthorizationStep::Exchanging.as_str()))
             .set(authorizations::changed_at.eq(At(now)))
             .execute(conn)
@@ -179,9 +156,7 @@ pub async fn reject(
     transaction!(db, conn => {
         let ended = both!(
             conn,
-            diesel::update(authorizations::table)
-                .filter(authorizations::id.eq(id.0))
-                .filter(authorizations::site_id.eq(site.get()))
+            diesel::update(one(site, id))
                 .filter(authorizations::status.eq_any([
                     AuthorizationStep::Pending.as_str(),
                     AuthorizationStep::Exchanging.as_str(),
@@ -206,11 +181,22 @@ pub async fn reject(
 
 /// Authorizations of all sites whose exchange was begun before `before` and never ended: a process was cut off.
 pub async fn cut_off(db: &Db, before: DateTime<Utc>, limit: u32) -> Result<Vec<StoredAuthorization>> {
+    left_over(db, AuthorizationStep::Exchanging, before, limit).await
+}
+
+/// Those at this step since before `before` that still have something sealed.
+async fn left_over(
+    db: &Db,
+    step: AuthorizationStep,
+    before: DateTime<Utc>,
+    limit: u32,
+) -> Result<Vec<StoredAuthorization>> {
     let conn = &mut db.reader().await?;
     let rows: Vec<Row> = both!(
         conn,
         authorizations::table
-            .filter(authorizations::status.eq(AuthorizationStep::Exchanging.as_str()))
+            .filter(authorizations::status.eq(step.as_str()))
+            .filter(authorizations::sealed.ne(Vec::<u8>::new()))
             .filter(authorizations::changed_at.le(At(before)))
             .order(authorizations::id.asc())
             .limit(i64::from(limit))

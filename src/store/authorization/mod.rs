@@ -212,6 +212,12 @@ pub async fn count_open(db: &Db, site: SiteId, operator: OperatorId, now: DateTi
     )?)
 }
 
+#[diesel::dsl::auto_type]
+fn one(site: SiteId, id: AuthorizationId) -> _ {
+    let (id, site): (i64, i64) = (id.0, site.get());
+    authorizations::table.filter(authorizations::id.eq(id)).filter(authorizations::site_id.eq(site))
+}
+
 /// The operator's own authorization of this name.
 pub async fn find(db: &Db, site: SiteId, operator: OperatorId, token: &str) -> Result<Option<StoredAuthorization>> {
     let conn = &mut db.reader().await?;
@@ -264,9 +270,7 @@ pub async fn bind(db: &Db, site: SiteId, id: AuthorizationId, browser_hash: &str
     let conn = &mut db.writer().await?;
     let bound = both!(
         conn,
-        diesel::update(authorizations::table)
-            .filter(authorizations::id.eq(id.0))
-            .filter(authorizations::site_id.eq(site.get()))
+        diesel::update(one(site, id))
             .filter(authorizations::status.eq(AuthorizationStep::Pending.as_str()))
             .filter(authorizations::browser_hash.is_null())
             .filter(authorizations::ticket_until.gt(At(now)))

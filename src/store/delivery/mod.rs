@@ -1,7 +1,7 @@
 //! Outbound events: taken over, claimed by the worker, settled, tried again, cancelled.
 
-mod cancel;
 mod claim;
+mod end;
 mod queue;
 mod retry;
 mod row;
@@ -13,12 +13,12 @@ use chrono::{DateTime, Utc};
 use diesel::{ExpressionMethods as _, Insertable, OptionalExtension as _, QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl;
 
-pub(super) use self::cancel::{Ending, end, queued_among, queued_of};
+pub(super) use self::end::{Ending, end, queued_of};
 pub(super) use self::row::DeliveryRow;
 use self::row::connection_state;
 pub use self::{
-    cancel::cancel_orphans,
     claim::{Claim, claim, extend, release},
+    end::cancel_orphans,
     queue::next_due,
     retry::{RetryClaim, claim_retry},
     settle::{After, Attempt, Settled, Settlement, settle},
@@ -92,15 +92,9 @@ struct NewRow<'a> {
     next_attempt_at: Option<At>,
 }
 
-/// Stores an event that is to be sent. As [`insert_all`].
-pub async fn insert(db: &Db, site: SiteId, new: NewDelivery) -> Result<Inserted> {
-    let mut inserted = insert_all(db, site, vec![new]).await?;
-    inserted.pop().ok_or_else(|| StoreError::Corrupt("one event was handed over and none came back".to_owned()))
-}
-
 /// Stores events that are to be sent, in one commit, and gives what became of each, in their order. (connection,
 /// module, idempotency key) is unique: a second one with the same key gives the first.
-pub async fn insert_all(db: &Db, site: SiteId, new: Vec<NewDelivery>) -> Result<Vec<Inserted>> {
+pub async fn insert(db: &Db, site: SiteId, new: Vec<NewDelivery>) -> Result<Vec<Inserted>> {
     let new: Vec<(NewDelivery, String)> = new
         .into_iter()
         .map(|new| {

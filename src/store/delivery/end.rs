@@ -137,29 +137,19 @@ pub async fn cancel_orphans(db: &Db, now: DateTime<Utc>, limit: u32) -> Result<u
     Ok(cancelled)
 }
 
-/// Those of these deliveries that are queued and that no worker has in hand, locked, oldest first.
-pub(in crate::store) async fn queued_among(
-    conn: &mut Conn,
-    site: SiteId,
-    now: DateTime<Utc>,
-    ids: &[i64],
-) -> Result<Vec<i64>> {
-    let query = Statement::new("SELECT d.id AS number FROM deliveries AS d WHERE d.site_id = ")
-        .integer(site.get())
-        .sql(" AND ")
-        .any_integer("d.id", ids.to_vec())
-        .sql(" AND d.status = 'queued' AND (d.lease_until IS NULL OR d.lease_until <= ")
-        .moment(now)
-        .sql(") ORDER BY d.id")
-        .each("", LOCKED);
-    let rows: Vec<Number> = both!(conn, query.load(conn).await)?;
-    Ok(rows.into_iter().map(|row| row.number).collect())
-}
-
 async fn cancel_of_site(db: &Db, site: SiteId, now: DateTime<Utc>, ids: &[i64]) -> Result<u64> {
     transaction!(db, conn => {
         // Looked at again under lock: somebody else may have been here since.
-        let ids = queued_among(conn, site, now, ids).await?;
+        let query = Statement::new("SELECT d.id AS number FROM deliveries AS d WHERE d.site_id = ")
+            .integer(site.get())
+            .sql(" AND ")
+            .any_integer("d.id", ids.to_vec())
+            .sql(" AND d.status = 'queued' AND (d.lease_until IS NULL OR d.lease_until <= ")
+            .moment(now)
+            .sql(") ORDER BY d.id")
+            .each("", LOCKED);
+        let rows: Vec<Number> = both!(conn, query.load(conn).await)?;
+        let ids: Vec<i64> = rows.into_iter().map(|row| row.number).collect();
         let entries = end(conn, site, now, &ids, Ending::ConnectionRemoved).await?;
         let events: Vec<EventBody> = entries.iter().map(|entry| EventBody::DeliveryLogged { entry: *entry }).collect();
         stream::append(conn, db, site, now, &events).await?;
