@@ -16,6 +16,7 @@ mod library;
 mod main_job;
 mod manifests;
 mod oauth;
+mod preview;
 mod queries;
 mod retention;
 mod roles;

@@ -41,6 +41,9 @@ pub(super) fn place(name: Option<&str>, names: &Placeholders<'_>) -> Result<Plac
         .ok_or_else(|| BuildError::new(format!("the flow has no credential `{name}`")))?;
     Ok(match credential {
         Credential::Header { name, value } => Placed::Header(name.clone(), names.require(value)?),
+        Credential::Basic { .. } if let Some(mark) = names.mark => {
+            Placed::Header(AUTHORIZATION, Zeroizing::new(format!("Basic {mark}")))
+        }
         Credential::Basic { user, password } => {
             let pair = Zeroizing::new(format!("{}:{}", *names.require(user)?, *names.require(password)?));
             let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));

@@ -89,6 +89,18 @@ pub fn build_delivery(
     event: &Event<'_>,
     context: &CallContext<'_>,
 ) -> Result<OutboundRequest, BuildError> {
+    build_marked(connector, flow, operation, event, context, None)
+}
+
+/// The same; in a preview with what stands for every value that is sealed.
+pub(super) fn build_marked(
+    connector: &Arc<Connector>,
+    flow: AuthFlow,
+    operation: &Operation,
+    event: &Event<'_>,
+    context: &CallContext<'_>,
+    mark: Option<&str>,
+) -> Result<OutboundRequest, BuildError> {
     let flow =
         connector.flow(flow).ok_or_else(|| BuildError::new("the connector does not offer this flow any more"))?;
     let names = Placeholders {
@@ -102,6 +114,7 @@ pub fn build_delivery(
         grant: context.grant,
         client: None,
         hosts: &connector.hosts,
+        mark,
     };
     request::build(&operation.call, &names, context)
 }

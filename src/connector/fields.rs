@@ -144,6 +144,7 @@ impl Flow {
             grant: None,
             client: None,
             hosts: &self.hosts,
+            mark: None,
         }
     }
 

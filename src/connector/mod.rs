@@ -26,6 +26,7 @@ mod model;
 mod oauth;
 mod payload;
 mod placeholders;
+mod preview;
 mod reader;
 mod request;
 mod retry_hint;
@@ -52,6 +53,7 @@ pub use self::{
     oauth::{CallbackRefused, Consent, OAuthCall, OAuthClient, Revoked, TokenRefusal, TokenRefused},
     payload::{PayloadViolation, VIOLATIONS_MAX, check_payload},
     placeholders::BuildError,
+    preview::{Preview, preview_delivery},
     request::CallContext,
     shape::{event_reference, manifest_reference, manifest_schema},
     sign::{SigningKeys, new_signing_secret},

@@ -46,6 +46,9 @@ pub(super) struct Placeholders<'a> {
     pub(super) client: Option<&'a OAuthClient>,
     /// Where a host that is a value must stand.
     pub(super) hosts: &'a Hosts,
+    /// In a preview: what stands for every value that is sealed, or made of one. Letters and digits, so that it stays
+    /// what it is in every place.
+    pub(super) mark: Option<&'a str>,
 }
 
 /// What a name stands for.
@@ -60,6 +63,11 @@ impl<'a> Placeholders<'a> {
     /// The name's value; `None` where it is absent. A JSON null is absent.
     pub(super) fn find(&self, name: &Name) -> Option<Found<'a>> {
         let text = |text: String| Some(Found::Text(Zeroizing::new(text)));
+        if let Some(mark) = self.mark
+            && self.is_sealed(name)
+        {
+            return text(mark.to_owned());
+        }
         match name {
             Name::Field(name) => {
                 let value = self.values.get(name)?;
@@ -100,6 +108,36 @@ impl<'a> Placeholders<'a> {
             Name::Token(token) => text(self.grant?.token(*token)?.expose().to_owned()),
             Name::ClientId => text(self.client?.id.clone()),
             Name::ClientSecret => text(self.client?.secret.expose().to_owned()),
+        }
+    }
+
+    /// In a preview: what stands for an address that is secret itself.
+    pub(super) fn sealed_address(&self, field: &str) -> Option<&'a str> {
+        self.mark.filter(|_| self.is_sealed(&Name::Field(field.to_owned())))
+    }
+
+    /// Whether only the vault knows the value, or what it is made of.
+    fn is_sealed(&self, name: &Name) -> bool {
+        match name {
+            Name::Field(name) | Name::FieldPart(name, _) => {
+                self.flow.fields.iter().any(|field| field.name == *name && field.secret)
+            }
+            Name::Derived(name) => {
+                let mut derived = self.derived.iter().chain(&self.flow.derived);
+                let rule = derived.find(|derived| derived.name == *name).map(|derived| &derived.rule);
+                rule.is_some_and(|rule| rule.names().any(|name| self.is_sealed(name)))
+            }
+            Name::Grant(_) | Name::Token(_) | Name::ClientId | Name::ClientSecret => true,
+            // A credential that is placed in the path has been rendered with its marks.
+            Name::Credential
+            | Name::Payload(_)
+            | Name::EventType
+            | Name::EventIdentifier
+            | Name::EventModule
+            | Name::EventAcceptedAt
+            | Name::MessageId
+            | Name::AttemptTimestamp
+            | Name::AttemptTime => false,
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
     mail::boundary,
     model::{Address, Base, Body, Call, Part, PartBody, Piece, PieceValue, UrlTemplate},
     placeholders::{BuildError, Placeholders, shown},
-    sign::SigningKeys,
+    sign::{self, SigningKeys},
     template::{self, Template},
     values::Values,
 };
@@ -106,7 +106,10 @@ pub(super) fn build_with(
         None => write_body(form.as_deref(), json.as_ref(), &mut headers),
     };
     if matches!(placed, Placed::Signature) {
-        context.signing.sign(context.message_id, context.now, &body, &mut headers)?;
+        match names.mark {
+            Some(mark) => sign::write(context.message_id, context.now, &format!("v1,{mark}"), &mut headers)?,
+            None => context.signing.sign(context.message_id, context.now, &body, &mut headers)?,
+        }
     }
     Ok(OutboundRequest { method: call.method.clone(), url, headers, body: SecretBytes::new(body) })
 }
@@ -212,7 +215,7 @@ pub(super) fn build_url(template: &UrlTemplate, names: &Placeholders<'_>) -> Res
         Base::Host(host) => format!("https://{}", render_host(host, names)?),
         Base::Listed(name) => {
             let host = names.text(name)?.ok_or_else(|| BuildError::new(format!("`{}` is missing", shown(name))))?;
-            if !names.hosts.admit(&host) {
+            if names.mark.is_none_or(|mark| *mark != **host) && !names.hosts.admit(&host) {
                 let message =
                     format!("`{}` is none of the hosts that may be called: {}", shown(name), names.hosts.shown());
                 return Err(BuildError::new(message));
@@ -220,6 +223,7 @@ pub(super) fn build_url(template: &UrlTemplate, names: &Placeholders<'_>) -> Res
             format!("https://{}", *host)
         }
         Base::Own(origin) => origin.clone(),
+        Base::Field(name) if let Some(mark) = names.sealed_address(name) => format!("https://{mark}"),
         Base::Field(name) => {
             let value = names.values.get(name).ok_or_else(|| BuildError::new(format!("`field.{name}` is missing")))?;
             let kind = names.flow.fields.iter().find(|field| field.name == *name).map_or(Address::Base, |f| f.address);

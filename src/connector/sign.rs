@@ -46,16 +46,21 @@ impl SigningKeys {
         for secret in &self.0 {
             signatures.push(format!("v1,{}", signature(secret, &content)?));
         }
-        let mut set = |name: &'static str, value: &str| {
-            let name = HeaderName::from_static(name);
-            let value: HeaderValue = header_value(&name, value)?;
-            headers.insert(name, value);
-            Ok(())
-        };
-        set("webhook-id", id)?;
-        set("webhook-timestamp", &timestamp)?;
-        set("webhook-signature", &signatures.join(" "))
+        write(id, now, &signatures.join(" "), headers)
     }
+}
+
+/// The three headers of a message with this signature.
+pub(super) fn write(id: &str, now: DateTime<Utc>, signature: &str, headers: &mut HeaderMap) -> Result<(), BuildError> {
+    let mut set = |name: &'static str, value: &str| {
+        let name = HeaderName::from_static(name);
+        let value: HeaderValue = header_value(&name, value)?;
+        headers.insert(name, value);
+        Ok(())
+    };
+    set("webhook-id", id)?;
+    set("webhook-timestamp", &now.timestamp().to_string())?;
+    set("webhook-signature", signature)
 }
 
 fn signature(secret: &Secret, content: &[u8]) -> Result<String, BuildError> {

@@ -152,6 +152,7 @@ const fn names<'a>(
         grant,
         client: None,
         hosts: &connector.hosts,
+        mark: None,
     }
 }
 

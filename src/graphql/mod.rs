@@ -15,6 +15,7 @@ mod authorization;
 mod connection;
 mod connection_input;
 mod delivery;
+mod dispatch;
 mod enums;
 mod error;
 mod gate;

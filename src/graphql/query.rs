@@ -8,6 +8,7 @@ use super::{
     connection::{ConnectionRecord, ConnectionRecordConnection},
     connection_input::{ConnectionFilter, ConnectionOrder},
     delivery::{Delivery, DeliveryEntry, DeliveryEntryConnection, DeliveryFilter, DeliveryOrder},
+    dispatch::{self, DispatchEventInput, DispatchPreview},
     enums::Capability,
     guard::{Guarded, guarded, guarded_some, requires},
     ids::{self, Named},
@@ -66,6 +67,18 @@ impl Query {
             return Err(scope.error(Failure::LimitExceeded(message)));
         }
         Ok(nodes(scope, &ids).await)
+    }
+
+    /// What would be sent for this event, without sending it, storing it or opening a credential. Rejected as a dispatch
+    /// would be; CONFLICT where the event would be taken and no request could be made of it.
+    #[graphql(directive = requires::apply(Capability::DispatchEvents))]
+    async fn preview_dispatch(&self, context: &Context<'_>, input: DispatchEventInput) -> Guarded<DispatchPreview> {
+        let scope = scope::of(context);
+        guarded_some(scope, Needs::DispatchEvents, async {
+            let preview = Box::pin(scope.gateway.preview(&scope.acting, dispatch::read(input)?)).await?;
+            dispatch::previewed(scope, preview)
+        })
+        .await
     }
 
     /// The connector library, shared by all sites, by name.

@@ -31,9 +31,9 @@ use crate::{
 pub const BATCH_MAX: usize = 500;
 
 /// An event whose arguments are well-formed.
-struct Prepared {
-    input: DispatchEvent,
-    module: String,
+pub(super) struct Prepared {
+    pub input: DispatchEvent,
+    pub module: String,
     key: String,
     payload: Vec<u8>,
     digest: Vec<u8>,
@@ -75,7 +75,7 @@ impl Gateway {
         self.hand_over(acting.site(), prepared).await
     }
 
-    fn prepare(&self, acting: &Acting, input: DispatchEvent) -> Result<Prepared, Failure> {
+    pub(super) fn prepare(&self, acting: &Acting, input: DispatchEvent) -> Result<Prepared, Failure> {
         let module = originating_module(acting, input.originating_module.as_deref())?;
         validate::event_type("eventType", &input.event_type)?;
         validate::text("eventIdentifier", &input.event_identifier, validate::EVENT_IDENTIFIER_MAX)?;
@@ -131,7 +131,7 @@ impl Gateway {
     }
 
     /// What came before with the keys of these events.
-    async fn earlier(
+    pub(super) async fn earlier(
         &self,
         site: SiteId,
         connections: &BTreeMap<ConnectionId, Connection>,
@@ -158,13 +158,10 @@ impl Gateway {
         event: Prepared,
         keyring: &Keyring,
     ) -> Result<Decided, Failure> {
-        let Some(connection) = connection else { return Ok(Decided::Ended(no_connection())) };
-        if let Some((delivery, earlier_digest)) = earlier {
-            return Ok(Decided::Ended(repeated(delivery, earlier_digest == event.digest)));
-        }
-        if let Some(rejection) = self.refusal(connection, &event.input) {
-            return Ok(Decided::Ended(rejection));
-        }
+        let connection = match self.examine(connection, earlier, &event) {
+            Ok(connection) => connection,
+            Err(ended) => return Ok(Decided::Ended(*ended)),
+        };
         let now = self.now();
         let message_id = self.new_message_id();
         let payload = keyring
@@ -184,6 +181,20 @@ impl Gateway {
             accepted_at: now,
             next_attempt_at: now,
         }))
+    }
+
+    /// The connection that the event can be sent through, or how the dispatch ends without it.
+    pub(super) fn examine<'c>(
+        &self,
+        connection: Option<&'c Connection>,
+        earlier: Option<(Delivery, Vec<u8>)>,
+        event: &Prepared,
+    ) -> Result<&'c Connection, Box<Dispatch>> {
+        let Some(connection) = connection else { return Err(Box::new(no_connection())) };
+        if let Some((delivery, earlier_digest)) = earlier {
+            return Err(Box::new(repeated(delivery, earlier_digest == event.digest)));
+        }
+        self.refusal(connection, &event.input).map_or(Ok(connection), |rejection| Err(Box::new(rejection)))
     }
 
     /// What stands in the way of an event on this connection, checked in the order that callers rely on:

@@ -1,12 +1,17 @@
 //! Walks one exchange through a connector. What differs comes back as the error, so that a changed manifest can be
 //! walked as well.
 
-use std::{collections::BTreeMap, fmt::Debug, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    path::Path,
+    sync::Arc,
+};
 
 use integrations_gateway::{
     connector::{
         CallContext, Connector, Event, Operation, SigningKeys, TestFinding, TestRun, TestStep, Values, Verdict,
-        build_delivery, check_payload, mask, read_delivery,
+        build_delivery, check_payload, mask, preview_delivery, read_delivery,
     },
     domain::{connector::AuthFlow, exchange::OutboundRequest, secret::Secret},
 };
@@ -134,6 +139,7 @@ impl Walk<'_> {
             let request = build_delivery(self.connector, self.flow(), operation, &event, context)
                 .map_err(|error| format!("{}: {error}", self.place))?;
             same_request(self.place, &request, expected)?;
+            self.previewed(operation, &event, context, &request)?;
             // Whatever a vendor echoes of it, no credential gets through.
             let echo = format!("{:?} {}", request.headers, String::from_utf8_lossy(request.body.expose()));
             let masked = mask(&echo, context);
@@ -155,6 +161,40 @@ impl Walk<'_> {
         all(self.exchange.answers.iter().map(|read| self.read(operation, &request, read)))
     }
 
+    /// The preview is the request, but for what stands sealed in it; and it shows no secret.
+    fn previewed(
+        &self,
+        operation: &Operation,
+        event: &Event<'_>,
+        context: &CallContext<'_>,
+        request: &OutboundRequest,
+    ) -> Walked {
+        let flow = self.connector.flow(self.flow()).expect("a flow");
+        let configuration = flow.configuration(context.values);
+        let (id, now) = (context.message_id, context.now);
+        let preview = preview_delivery(self.connector, self.flow(), operation, event, &configuration, id, now)
+            .map_err(|error| format!("{}: no preview: {error}", self.place))?;
+        let text = format!("{preview:?}");
+        let secrets = flow.fields.iter().filter(|field| field.secret);
+        let secrets = secrets.filter_map(|field| self.exchange.fields.get(&field.name).map(String::as_str));
+        let tokens = context.grant.iter().map(|grant| grant.access.expose());
+        if let Some(secret) = secrets.chain(tokens).find(|secret| text.contains(secret)) {
+            return Err(format!("{}: the preview shows {secret}: {text}", self.place));
+        }
+        let real = request.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("a text")));
+        let real: BTreeMap<&str, &str> = real.collect();
+        let names: Vec<&str> = preview.headers.iter().map(|(name, _)| name.as_str()).collect();
+        same(self.place, &names.iter().copied().collect::<BTreeSet<_>>(), &real.keys().copied().collect())?;
+        let url = (preview.url.as_str(), request.url.as_str());
+        let headers = preview.headers.iter().map(|(name, value)| (value.as_str(), real[name.as_str()]));
+        let body = String::from_utf8_lossy(request.body.expose());
+        let body = (preview.body.as_deref().unwrap_or_default(), &*body);
+        let pairs = [(preview.method.as_str(), request.method.as_str()), url, body];
+        all(pairs.into_iter().chain(headers).map(|(shown, sent)| {
+            if fits(shown, sent) { Ok(()) } else { Err(format!("{}: {shown} is no view of {sent}", self.place)) }
+        }))
+    }
+
     fn read(&self, operation: &Operation, request: &OutboundRequest, read: &Read) -> Walked {
         let place = format!("{}: {}", self.place, read.name);
         assert_facts(&place, &read.facts);
@@ -163,6 +203,12 @@ impl Walk<'_> {
         same_json(&place, &concluded(&reading.verdict), &read.verdict)?;
         if read.detail.is_some() { same(&place, &reading.detail, &read.detail) } else { Ok(()) }
     }
+}
+
+/// Whether a text is what is shown, with anything in the place of what is sealed.
+fn fits(shown: &str, sent: &str) -> bool {
+    let parts: Vec<String> = shown.split("[sealed]").map(regex::escape).collect();
+    regex::Regex::new(&format!("(?s)^{}$", parts.join(".+"))).expect("a pattern").is_match(sent)
 }
 
 /// What a test has found, as exchanges say it.

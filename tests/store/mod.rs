@@ -23,14 +23,13 @@ mod settlements;
 mod streams;
 mod transactions;
 
-use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use integrations_gateway::{
     domain::clock::SharedEntropy,
     store::{DatabaseSettings, Db},
 };
 use tempfile::TempDir;
 
-use crate::support::{clock::SeededEntropy, postgres};
+use crate::support::{clock::SeededEntropy, postgres, rows};
 
 /// A database that is up to date and empty, for one case alone.
 pub struct Fresh {
@@ -43,13 +42,7 @@ pub struct Fresh {
 impl Fresh {
     /// Changes rows past the store.
     pub async fn execute(&self, statement: &str) {
-        if let Some(path) = self.url.strip_prefix("sqlite:") {
-            let mut connection = SqliteConnection::establish(path).expect("the database's file");
-            connection.batch_execute(statement).expect("the statement runs");
-        } else {
-            let client = postgres::connect(&self.url).await;
-            client.batch_execute(statement).await.expect("the statement runs");
-        }
+        rows::execute(&self.url, statement).await;
     }
 }
 

@@ -304,6 +304,11 @@ impl TestApp {
         rows::count(&self.setup.database_url, table).await
     }
 
+    /// Changes rows past the gateway.
+    pub async fn execute(&self, statements: &str) {
+        rows::execute(&self.setup.database_url, statements).await;
+    }
+
     /// The gateway as the sandbox knows it.
     pub fn sandbox_app(&self) -> SandboxApp {
         self.app.sandbox_app().expect("a sandbox")

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{
     app::{CLIENT_SECRET, Database, MASTER_KEYS, TOKEN_SECRET, tokens},
-    http, postgres,
+    http, postgres, rows,
     vendor::Vendor,
 };
 
@@ -131,14 +131,7 @@ impl Site {
     }
 
     pub async fn execute(&self, statements: &str) {
-        use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
-        if let Some(file) = self.sqlite_file() {
-            let mut connection = SqliteConnection::establish(&file.display().to_string()).expect("the file");
-            connection.batch_execute(statements).expect("the statements run");
-        } else {
-            let client = postgres::connect(&self.database_url).await;
-            client.batch_execute(statements).await.expect("the statements run");
-        }
+        rows::execute(&self.database_url, statements).await;
     }
 
     pub fn sqlite_file(&self) -> Option<PathBuf> {

@@ -111,6 +111,21 @@ pub(in crate::connector) enum DerivedRule {
     Mail(MailTemplate),
 }
 
+impl DerivedRule {
+    /// The values that it is made of.
+    pub(in crate::connector) fn names(&self) -> impl Iterator<Item = &Name> {
+        let (templates, from): (Vec<&Template>, Option<&Name>) = match self {
+            Self::FirstOf(templates) => (templates.iter().collect(), None),
+            Self::Capture { from, .. } | Self::Chosen { from, .. } => (Vec::new(), Some(from)),
+            Self::Mail(mail) => {
+                let lists = [&mail.to, &mail.from, &mail.reply_to].into_iter().flatten();
+                (lists.chain([&mail.subject]).chain(&mail.text).chain(&mail.html).collect(), None)
+            }
+        };
+        from.into_iter().chain(templates.into_iter().flat_map(Template::names))
+    }
+}
+
 /// A fixed way to change a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::connector) enum Transform {

@@ -72,6 +72,7 @@ impl<'a> OAuthCall<'a> {
             grant,
             client: Some(self.client),
             hosts: &self.connector.hosts,
+            mark: None,
         }
     }
 }

@@ -5,73 +5,18 @@ use async_graphql::{Context, Description, ID, InputObject, Object, SimpleObject,
 use crate::{
     domain::capability::Capability as Needs,
     graphql::{
-        delivery::{Delivery, DeliveryEntry},
-        enums::{Capability, ConnectionState, DispatchRejection, RetryRejection, WhenNotActive},
+        delivery::DeliveryEntry,
+        dispatch::{DispatchEventInput, DispatchResult, read, result},
+        enums::{Capability, RetryRejection},
         guard::{Guarded, guarded_some, requires},
         ids,
-        scalars::Json,
         scope::{self, SharedScope},
     },
-    service::{self, DispatchEvent, Failure, Retry},
+    service::Retry,
 };
 
 #[derive(Default)]
 pub struct Deliver;
-
-/// One outbound event.
-#[derive(InputObject)]
-pub struct DispatchEventInput {
-    connection_id: ID,
-    /// Letters, digits, `_` and `.`, such as submission.created.
-    event_type: String,
-    /// The module's own identifier of what happened: a submission's, a notification's, a post's id.
-    event_identifier: String,
-    /// A second dispatch of this module to this connection with the same key returns the first delivery.
-    /// `eventType:eventIdentifier` unless given.
-    idempotency_key: Option<String>,
-    payload: Json,
-    /// What to do where the connection is paused, in error or without a valid grant.
-    #[graphql(default_with = "WhenNotActive::Reject")]
-    when_not_active: WhenNotActive,
-    /// Scopes that the caller insists on, besides the operation's own.
-    required_scopes: Option<Vec<String>>,
-    /// Which module this comes from; a module's own token decides it, an operator must say.
-    originating_module: Option<String>,
-}
-
-/// The event was taken, or why not.
-#[derive(Union)]
-pub enum DispatchResult {
-    DispatchAccepted(DispatchAccepted),
-    DispatchRejected(DispatchRejected),
-}
-
-/// Stored: it outlives a crash.
-#[derive(SimpleObject)]
-pub struct DispatchAccepted {
-    delivery: Delivery,
-    /// True where this event had been handed over before.
-    duplicate: bool,
-}
-
-/// Nothing was stored.
-#[derive(SimpleObject)]
-pub struct DispatchRejected {
-    reason: DispatchRejection,
-    message: String,
-    /// The connection's state, where that or its scopes stand in the way.
-    state: Option<ConnectionState>,
-    missing_scopes: Vec<String>,
-    /// JSON pointers into the payload, with what is wrong there.
-    violations: Vec<PayloadViolation>,
-}
-
-/// What is wrong in a payload, and where (RFC 6901).
-#[derive(SimpleObject)]
-pub struct PayloadViolation {
-    pointer: String,
-    message: String,
-}
 
 /// Which failed entry is to be sent once more.
 #[derive(InputObject)]
@@ -108,39 +53,6 @@ impl DeliveryRetried {
 pub struct RetryRejected {
     reason: RetryRejection,
     message: String,
-}
-
-fn result(scope: &SharedScope, dispatch: service::Dispatch) -> DispatchResult {
-    match dispatch {
-        service::Dispatch::Accepted { delivery, duplicate } => {
-            DispatchResult::DispatchAccepted(DispatchAccepted { delivery: Delivery::one(scope, delivery), duplicate })
-        }
-        service::Dispatch::Rejected { reason, message, state, missing_scopes, violations } => {
-            DispatchResult::DispatchRejected(DispatchRejected {
-                reason: reason.into(),
-                message,
-                state: state.map(ConnectionState::from),
-                missing_scopes,
-                violations: violations
-                    .into_iter()
-                    .map(|violation| PayloadViolation { pointer: violation.pointer, message: violation.message })
-                    .collect(),
-            })
-        }
-    }
-}
-
-fn read(input: DispatchEventInput) -> Result<DispatchEvent, Failure> {
-    Ok(DispatchEvent {
-        connection: ids::connection("connectionId", &input.connection_id)?,
-        event_type: input.event_type,
-        event_identifier: input.event_identifier,
-        idempotency_key: input.idempotency_key,
-        payload: input.payload.0,
-        when_not_active: input.when_not_active.into(),
-        required_scopes: input.required_scopes.unwrap_or_default(),
-        originating_module: input.originating_module,
-    })
 }
 
 #[Object]
