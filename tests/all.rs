@@ -24,6 +24,7 @@ mod rotate;
 mod sandbox;
 mod schema;
 mod secrets;
+mod statistics;
 mod store;
 mod vendors_live;
 mod web;

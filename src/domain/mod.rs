@@ -23,5 +23,6 @@ pub mod retry;
 pub mod secret;
 pub mod settings;
 pub mod state;
+pub mod statistics;
 pub mod test_report;
 pub mod vocabulary;

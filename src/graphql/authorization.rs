@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_graphql::{Description, ID, Object};
 
 use super::{
-    connection::{ConnectionRecord, TestReport},
+    connection::ConnectionRecord,
     enums::{AuthorizationPurpose, AuthorizationStatus, Capability},
     guard::{Guarded, guarded, requires},
     ids::Named,
     library::Connector,
     scalars::{DateTime, Url},
     scope::SharedScope,
+    test_report::TestReport,
 };
 use crate::{
     domain::{self, authorization::AuthorizationStatus as Status, capability::Capability as Needs},

@@ -6,7 +6,7 @@ use super::{
     activity::ActivityEntryConnection,
     connection_input::{self, ConnectionFilter, ConnectionOrder},
     delivery::{DeliveryEntryConnection, DeliveryFilter, DeliveryOrder},
-    enums::{AuthFlow, Capability, ConnectionState, TestOutcome, TestProof},
+    enums::{AuthFlow, Capability, ConnectionState},
     guard::{Guarded, guarded_some, requires},
     history::{StateHistoryConnection, StateHistoryEntry},
     ids::Named,
@@ -16,12 +16,12 @@ use super::{
     scalars::{DateTime, Long},
     scope::SharedScope,
     sets::{ConnectionSet, Row, rows},
+    statistics::{DeliveryStatistics, ModuleUsage, span},
+    test_report::TestReport,
     viewer::Operator,
 };
 use crate::{
-    domain::{
-        self, capability::Capability as Needs, connection::Connection, encoded::Encoded, page::PageRequest, query,
-    },
+    domain::{capability::Capability as Needs, connection::Connection, encoded::Encoded, page::PageRequest, query},
     service::Failure,
 };
 
@@ -210,6 +210,36 @@ impl ConnectionRecord {
         .await
     }
 
+    /// Which modules have sent events through it that were first attempted in the last 30 days, to whole hours: what a
+    /// pause or a disconnect would stop.
+    #[graphql(directive = requires::apply(Capability::BrowseDeliveryLog))]
+    async fn used_by(&self) -> Guarded<Vec<ModuleUsage>> {
+        guarded_some(self.scope(), Needs::BrowseDeliveryLog, async {
+            let usage = self.0.set.usage().await?.get(&self.row().id);
+            Ok(usage.into_iter().flatten().cloned().map(ModuleUsage::from).collect())
+        })
+        .await
+    }
+
+    /// Its attempts from `since` to `until`, by default now, widened to whole hours, in all and in up to `buckets` parts
+    /// of the time, of at least an hour each. They are counted as long as the log is kept.
+    #[graphql(directive = requires::apply(Capability::BrowseDeliveryLog))]
+    async fn delivery_statistics(
+        &self,
+        since: DateTime,
+        until: Option<DateTime>,
+        #[graphql(default = 24)] buckets: Option<i32>,
+    ) -> Guarded<DeliveryStatistics> {
+        guarded_some(self.scope(), Needs::BrowseDeliveryLog, async {
+            // What is of this very moment belongs to it.
+            let now = || self.scope().gateway.time() + chrono::TimeDelta::milliseconds(1);
+            let span = span(since.0, until.map_or_else(now, |until| until.0), buckets)?;
+            let cells = self.0.set.statistics(span).await?;
+            Ok(DeliveryStatistics::of(span, cells.get(&self.row().id).map_or(&[][..], Vec::as_slice)))
+        })
+        .await
+    }
+
     /// The rows of the delivery log that belong to it.
     #[graphql(directive = requires::apply(Capability::BrowseDeliveryLog))]
     #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay page, and a filter and an order")]
@@ -285,49 +315,6 @@ pub struct ConfigurationValue {
     name: String,
     label: String,
     value: String,
-}
-
-/// What a test call found.
-#[derive(Description)]
-pub struct TestReport(pub(super) domain::test_report::TestReport);
-
-#[Object(use_type_description)]
-impl TestReport {
-    async fn outcome(&self) -> TestOutcome {
-        self.0.outcome.into()
-    }
-
-    /// What a passing test of this connector shows.
-    async fn proof(&self) -> TestProof {
-        self.0.proof.into()
-    }
-
-    async fn vendor_account_id(&self) -> Option<&str> {
-        self.0.vendor_account_id.as_deref()
-    }
-
-    async fn missing_scopes(&self) -> &[String] {
-        &self.0.missing_scopes
-    }
-
-    /// The vendor's own error code, or its HTTP status.
-    async fn vendor_error_code(&self) -> Option<&str> {
-        self.0.vendor_error_code.as_deref()
-    }
-
-    /// In words for an operator; secrets masked.
-    async fn detail(&self) -> Option<&str> {
-        self.0.detail.as_deref()
-    }
-
-    /// Wall time of all calls of the test, in milliseconds.
-    async fn latency_ms(&self) -> i32 {
-        i32::try_from(self.0.latency_ms).unwrap_or(i32::MAX)
-    }
-
-    async fn tested_at(&self) -> DateTime {
-        DateTime(self.0.tested_at)
-    }
 }
 
 edge!(ConnectionRecordEdge of ConnectionRecord);

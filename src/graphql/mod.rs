@@ -34,7 +34,9 @@ mod role;
 mod scalars;
 mod scope;
 mod sets;
+mod statistics;
 mod subscription;
+mod test_report;
 mod viewer;
 
 pub use answer::{is_plain, is_request_error, to_json};

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::scope::SharedScope;
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
         connection::Connection,
         delivery::{Delivery, DeliveryEntry},
         id::{ConnectionId, DeliveryId, EntryId, OperatorId},
+        statistics::{Cell, ModuleUsage, Span},
     },
     service::Failure,
 };
@@ -64,6 +65,14 @@ fn distinct<K: Eq + Hash + Copy>(keys: impl Iterator<Item = K>) -> Vec<K> {
     keys.filter(|key| seen.insert(*key)).collect()
 }
 
+fn grouped<K: Eq + Hash, T>(rows: Vec<(K, T)>) -> HashMap<K, Vec<T>> {
+    let mut groups: HashMap<K, Vec<T>> = HashMap::new();
+    for (key, row) in rows {
+        groups.entry(key).or_default().push(row);
+    }
+    groups
+}
+
 type Names = HashMap<OperatorId, Option<String>>;
 pub(super) type Connections = ByKey<ConnectionSet, ConnectionId>;
 type Deliveries = ByKey<DeliverySet, DeliveryId>;
@@ -87,11 +96,21 @@ pub(super) struct ConnectionSet {
     pub rows: Vec<Connection>,
     names: Loaded<Names>,
     pending: Loaded<HashMap<ConnectionId, i64>>,
+    usage: Loaded<HashMap<ConnectionId, Vec<ModuleUsage>>>,
+    /// By what was asked for.
+    statistics: Mutex<HashMap<Span, Arc<HashMap<ConnectionId, Vec<Cell>>>>>,
 }
 
 impl ConnectionSet {
     pub fn new(scope: &SharedScope, rows: Vec<Connection>) -> Self {
-        Self { scope: Arc::clone(scope), rows, names: OnceCell::new(), pending: OnceCell::new() }
+        Self {
+            scope: Arc::clone(scope),
+            rows,
+            names: OnceCell::new(),
+            pending: OnceCell::new(),
+            usage: OnceCell::new(),
+            statistics: Mutex::default(),
+        }
     }
 
     /// The operators of record, by id.
@@ -108,6 +127,29 @@ impl ConnectionSet {
             Ok(Arc::new(counts.into_iter().collect()))
         };
         self.pending.get_or_try_init(|| load).await.map(|loaded| &**loaded)
+    }
+
+    /// Which modules use each.
+    pub async fn usage(&self) -> Result<&HashMap<ConnectionId, Vec<ModuleUsage>>, Failure> {
+        let load = async {
+            let ids: Vec<ConnectionId> = self.rows.iter().map(|row| row.id).collect();
+            let found = self.scope.gateway.usage(self.scope.site(), &ids).await?;
+            Ok(Arc::new(grouped(found)))
+        };
+        self.usage.get_or_try_init(|| load).await.map(|loaded| &**loaded)
+    }
+
+    /// The attempts of each in these hours.
+    pub async fn statistics(&self, span: Span) -> Result<Arc<HashMap<ConnectionId, Vec<Cell>>>, Failure> {
+        // Held while they are read: who asks for the same meanwhile waits for them.
+        let mut known = self.statistics.lock().await;
+        if let Some(found) = known.get(&span) {
+            return Ok(Arc::clone(found));
+        }
+        let ids: Vec<ConnectionId> = self.rows.iter().map(|row| row.id).collect();
+        let found = Arc::new(grouped(self.scope.gateway.statistics(self.scope.site(), &ids, span).await?));
+        known.insert(span, Arc::clone(&found));
+        Ok(found)
     }
 }
 

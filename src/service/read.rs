@@ -1,5 +1,7 @@
 //! Readings: what the lists, pages and loaders of the API are made of. Each is a fixed number of queries.
 
+use chrono::TimeDelta;
+
 use super::{
     gateway::Gateway,
     types::{Failure, OrInternal as _},
@@ -14,10 +16,13 @@ use crate::{
         query::{
             ActivityFilter, ConnectionFilter, ConnectionOrderField, DeliveryFilter, DeliveryOrderField, Order, Placed,
         },
+        statistics::{Cell, ModuleUsage, Span, hour_of},
     },
     store::{self, StoreError},
 };
 
+/// How far back the use of a connection by modules is told.
+const USAGE_OF: TimeDelta = TimeDelta::days(30);
 /// The delivery log is counted up to here.
 pub const LOG_COUNT_CAP: u32 = 10_000;
 
@@ -96,6 +101,22 @@ impl Gateway {
         ids: &[ConnectionId],
     ) -> Result<Vec<(ConnectionId, i64)>, Failure> {
         Box::pin(store::delivery::pending_counts(&self.db, site, ids)).await.or_internal("counting pending deliveries")
+    }
+
+    /// The attempts of these connections in these hours, counted; a connection without any is missing.
+    pub async fn statistics(
+        &self,
+        site: SiteId,
+        ids: &[ConnectionId],
+        span: Span,
+    ) -> Result<Vec<(ConnectionId, Cell)>, Failure> {
+        Box::pin(store::rollup::cells(&self.db, site, ids, span)).await.or_internal("reading the statistics")
+    }
+
+    /// Which modules have sent events through these connections in the last 30 days, by name.
+    pub async fn usage(&self, site: SiteId, ids: &[ConnectionId]) -> Result<Vec<(ConnectionId, ModuleUsage)>, Failure> {
+        let from = hour_of(self.now() - USAGE_OF);
+        Box::pin(store::rollup::usage(&self.db, site, ids, from)).await.or_internal("reading the modules' usage")
     }
 
     /// One page of the site's delivery log.

@@ -6,7 +6,10 @@ use super::{
     gateway::Gateway,
     types::{Failure, OrInternal as _},
 };
-use crate::{domain::id::SiteId, store};
+use crate::{
+    domain::{id::SiteId, statistics::hour_of},
+    store,
+};
 
 /// How many rows go in one transaction: few, since others wait for the writer meanwhile.
 const BATCH: u32 = 200;
@@ -40,6 +43,7 @@ impl Gateway {
         }
         let purged = [
             store::retention::purge_deliveries(&self.db, site, now - log_kept, BATCH).await,
+            store::rollup::purge(&self.db, site, hour_of(now - log_kept), BATCH).await,
             store::retention::purge_activity(&self.db, site, now - ACTIVITY_KEPT, BATCH).await,
             store::retention::purge_events(&self.db, site, now - log_kept.min(EVENTS_KEPT), BATCH).await,
         ];

@@ -36,6 +36,7 @@ pub mod operator;
 pub mod renewal;
 pub mod retention;
 pub mod role;
+pub mod rollup;
 pub mod settings;
 pub mod site;
 pub mod stream;

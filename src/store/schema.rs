@@ -328,3 +328,20 @@ diesel::table! {
         failures -> Integer,
     }
 }
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Text};
+    use crate::store::moment::Moment;
+
+    delivery_rollups (connection_id, hour, module, outcome, latency) {
+        site_id -> BigInt,
+        connection_id -> BigInt,
+        hour -> BigInt,
+        module -> Text,
+        outcome -> Text,
+        latency -> BigInt,
+        entries -> BigInt,
+        events -> BigInt,
+        last_event_at -> Moment,
+    }
+}

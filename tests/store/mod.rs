@@ -18,6 +18,7 @@ mod paging;
 mod renewals;
 mod retention;
 mod retries;
+mod rollups;
 mod schema;
 mod settlements;
 mod streams;

@@ -8,18 +8,14 @@ use integrations_gateway::{
     config::{Config, DatabaseSettings, Limits},
     connector::OAuthClient,
     domain::{
-        activity::{ActivityAction, ActivityOutcome},
-        capability::{Capabilities, Capability},
-        id::{OperatorId, SiteId},
+        id::OperatorId,
         principal::Actor,
         secret::{Secret, SecretBytes},
-        settings::Settings,
     },
     egress::{AllowedDestination, ConnectTo},
     graphql::{DocumentLimits, Introspection},
     sandbox::SandboxApp,
-    store::{self, Db, NewActivity},
-    vault::{Keyring, MasterKeys, Vault, WrappedKey},
+    vault::MasterKeys,
     web::{Holder, Timeouts, TokenSettings, mint},
 };
 use ipnet::IpNet;
@@ -29,7 +25,7 @@ use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 use super::{
     clock::{ManualClock, SeededEntropy},
     grants::Granting,
-    http, postgres, rows,
+    http, postgres,
     subscription::Subscription,
     vendor::Vendor,
 };
@@ -299,16 +295,6 @@ impl TestApp {
         subscription
     }
 
-    /// How many rows a table has, read past the gateway.
-    pub async fn count_rows(&self, table: &str) -> i64 {
-        rows::count(&self.setup.database_url, table).await
-    }
-
-    /// Changes rows past the gateway.
-    pub async fn execute(&self, statements: &str) {
-        rows::execute(&self.setup.database_url, statements).await;
-    }
-
     /// The gateway as the sandbox knows it.
     pub fn sandbox_app(&self) -> SandboxApp {
         self.app.sandbox_app().expect("a sandbox")
@@ -319,53 +305,13 @@ impl TestApp {
         self.app.query_count()
     }
 
-    /// Gives the site a role of its own.
-    pub async fn save_role(&self, name: &str, capabilities: &[&str]) {
-        let db = self.database().await;
-        let capabilities: Vec<Capability> =
-            capabilities.iter().map(|name| Capability::parse(name).expect("a capability")).collect();
-        let site = SiteId::from_claimed_row(1);
-        let now = integrations_gateway::domain::clock::Clock::now(&*self.clock);
-        let activity = NewActivity {
-            action: ActivityAction::RoleSaved,
-            actor: None,
-            connection: None,
-            outcome: ActivityOutcome::Succeeded,
-            detail: None,
-        };
-        let saved = store::role::save(&db, site, now, name, Capabilities::of(&capabilities), activity).await;
-        assert_eq!(saved.expect("saved"), store::role::RoleChange::Changed);
-    }
-
-    /// Gives the site settings of its own.
-    pub async fn save_settings(&self, change: impl FnOnce(&mut Settings)) {
-        let mut settings = Settings::default();
-        change(&mut settings);
-        let site = SiteId::from_claimed_row(1);
-        let now = integrations_gateway::domain::clock::Clock::now(&*self.clock);
-        store::settings::save(&self.database().await, site, now, &settings).await.expect("saved");
-    }
-
     /// The path of the SQLite file.
     pub fn sqlite_file(&self) -> &str {
         self.setup.database_url.strip_prefix("sqlite:").expect("an SQLite file")
     }
 
-    /// The opened keys of the first site.
-    pub async fn keyring(&self) -> Keyring {
-        let site = SiteId::from_claimed_row(1);
-        let rows = store::site::keys(&self.database().await, site).await.expect("the site's keys");
-        let wrapped: Vec<WrappedKey> = rows
-            .into_iter()
-            .map(|row| WrappedKey { version: row.version, master_key_id: row.master_key_id, wrapped: row.wrapped })
-            .collect();
-        let vault = Vault::new(MasterKeys::parse(MASTER_KEYS).expect("keys"), SeededEntropy::new(98));
-        vault.open_keys(site, &wrapped).expect("keys that open")
-    }
-
-    async fn database(&self) -> Db {
-        let settings = store::DatabaseSettings { url: self.setup.database_url.clone(), pool: 2, ca_pem: None };
-        Db::open(&settings, SeededEntropy::new(99)).await.expect("the database")
+    pub fn database_url(&self) -> &str {
+        &self.setup.database_url
     }
 }
 

@@ -12,5 +12,6 @@ pub mod postgres;
 mod postgres_tests;
 pub mod process;
 pub mod rows;
+mod stored;
 pub mod subscription;
 pub mod vendor;

@@ -5,11 +5,12 @@ use async_graphql::{Context, Description, ID, InputObject, Object};
 use crate::{
     domain::{self, capability::Capability as Needs},
     graphql::{
-        connection::{ConnectionRecord, TestReport},
+        connection::ConnectionRecord,
         enums::{Capability, Revocation},
         guard::{Guarded, guarded_some, requires},
         ids::{self, Named},
         scope::{self, SharedScope},
+        test_report::TestReport,
     },
     service::{Disconnection, Tested},
 };

@@ -6,12 +6,13 @@ use crate::{
     domain::capability::Capability as Needs,
     domain::secret,
     graphql::{
-        connection::{ConnectionRecord, TestReport},
+        connection::ConnectionRecord,
         enums::{AuthFlow, Capability},
         guard::{Guarded, guarded_some, requires},
         ids::{self, Named},
         scalars::{DateTime, Secret},
         scope::{self, SharedScope},
+        test_report::TestReport,
     },
     service::{self, BeginSigned, CreateConnection, Creation},
 };

@@ -6,12 +6,13 @@ use super::connect::{FieldValueInput, values};
 use crate::{
     domain::capability::Capability as Needs,
     graphql::{
-        connection::{ConnectionRecord, TestReport},
+        connection::ConnectionRecord,
         enums::Capability,
         guard::{Guarded, guarded_some, requires},
         ids,
         scalars::DateTime,
         scope::{self, SharedScope},
+        test_report::TestReport,
     },
     service::{RotateCredentials, Rotation},
 };

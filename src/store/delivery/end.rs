@@ -14,6 +14,7 @@ use crate::{
         database::{Conn, Db},
         error::Result,
         fragment::Statement,
+        rollup,
         rows::{Number, Pair},
         stream,
         transaction::{both, transaction},
@@ -94,6 +95,7 @@ pub(in crate::store) async fn end(
     .any_integer("id", ids.to_vec())
     .sql(" ORDER BY id RETURNING id AS number");
     let entries: Vec<Number> = both!(conn, insert.load(conn).await)?;
+    rollup::add_ended(conn, site, now, ids).await?;
     let update = Statement::new("UPDATE deliveries SET status = ")
         .text(ending.status().as_str())
         .sql(", attempts = attempts + 1, ended_at = ")

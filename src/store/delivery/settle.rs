@@ -22,6 +22,7 @@ use crate::{
         entry::{self, NewEntry},
         error::Result,
         moment::At,
+        rollup::{self, NewAttempt},
         schema::deliveries,
         stream,
         transaction::{both, locked, transaction},
@@ -88,6 +89,7 @@ pub async fn settle(db: &Db, settlement: Settlement) -> Result<Option<Settled>> 
             && outcome == DeliveryOutcome::Failed
             && status == DeliveryStatus::Failed;
         write_back(conn, &row, &settlement, status, entry.id.0).await?;
+        rollup::add(conn, site, counted(&row, &settlement.attempt, outcome)).await?;
 
         let mut events = vec![EventBody::DeliveryLogged { entry: entry.id }];
         let observed = match &mut owner {
@@ -144,6 +146,18 @@ fn ending(settlement: &Settlement, connected: bool) -> (DeliveryStatus, Delivery
         After::Ended(status) => (status, settlement.attempt.outcome),
         After::Again { .. } if connected => (DeliveryStatus::Queued, settlement.attempt.outcome),
         After::Again { .. } => (DeliveryStatus::Cancelled, DeliveryOutcome::Failed),
+    }
+}
+
+fn counted<'a>(row: &'a DeliveryRow, attempt: &Attempt, outcome: DeliveryOutcome) -> NewAttempt<'a> {
+    NewAttempt {
+        connection: row.connection_id,
+        module: &row.module,
+        first: row.attempts == 0,
+        accepted_at: row.accepted_at,
+        outcome,
+        latency_ms: attempt.latency_ms,
+        attempted_at: attempt.attempted_at,
     }
 }
 
