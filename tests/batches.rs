@@ -8,7 +8,12 @@ use crate::support::{
     vendor::Vendor,
 };
 
-on_both!(each_event_has_an_answer_of_its_own, one_malformed_event_stops_the_call, five_hundred_arrive);
+on_both!(
+    each_event_has_an_answer_of_its_own,
+    one_malformed_event_stops_the_call,
+    five_hundred_arrive,
+    no_more_wait_than_may
+);
 
 const DISPATCH: &str = "mutation($input: [DispatchEventInput!]!) { dispatchEvents(input: $input) { __typename ... on DispatchAccepted { duplicate delivery { id eventIdentifier } } ... on DispatchRejected { reason } } }";
 
@@ -83,6 +88,56 @@ async fn each_event_has_an_answer_of_its_own(database: Database) {
     assert_eq!(refused["errors"][0]["extensions"]["capability"], "DISPATCH_EVENTS", "{refused}");
     assert_eq!(send(&app, &[]).await["data"]["dispatchEvents"], json!([]));
     app.stop().await;
+}
+
+/// What is over the bound is rejected, each event for itself; what was taken before is not, and what has gone out makes
+/// room.
+async fn no_more_wait_than_may(database: Database) {
+    let receiver = Vendor::plain().await;
+    let app = TestApp::on(database).await.restart_bounded(|limits| limits.max_queued = 3).await;
+    let admin = app.token("Administrator");
+    let one = calls::connect_webhook(&app, &admin, &receiver, "/one").await.connection;
+    let two = calls::connect_webhook(&app, &admin, &receiver, "/two").await.connection;
+    for id in [&one, &two] {
+        act(&app, &admin, "pauseConnection", id, "connection { state }").await;
+    }
+    let held = |connection: &str, id: &str| {
+        let mut event = event(connection, id);
+        event["whenNotActive"] = json!("HOLD");
+        event
+    };
+    let told = async |events: &[Value]| {
+        let answer = send(&app, events).await;
+        let results = answer["data"]["dispatchEvents"].as_array().unwrap_or_else(|| panic!("{answer}")).clone();
+        let told = results.iter().map(|result| match result["reason"].as_str() {
+            Some(reason) => reason.to_owned(),
+            None => result["duplicate"].to_string(),
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&[held(&one, "1"), held(&one, "2")]).await, ["false", "false"]);
+    let more = [held(&one, "3"), held(&two, "1"), held(&one, "4"), held(&one, "1"), held(&one, "5"), held(&two, "2")];
+    assert_eq!(told(&more).await, ["false", "false", "QUEUE_FULL", "true", "QUEUE_FULL", "false"]);
+    let alone = dispatch_held(&app, &one, "6").await;
+    assert_eq!(alone["reason"], "QUEUE_FULL", "{alone}");
+    assert!(alone["message"].as_str().expect("words").starts_with("3 events wait"), "{alone}");
+    // Nothing was stored for them, and a restart knows how many there are.
+    assert_eq!(app.count_rows("deliveries").await, 5);
+    let app = app.restart().await;
+    assert_eq!(dispatch_held(&app, &one, "6").await["reason"], "QUEUE_FULL");
+    let mut logged = app.subscribe(&admin, "subscription { deliveryLogged { entry { outcome } } }").await;
+    act(&app, &admin, "resumeConnection", &one, "connection { state }").await;
+    for _ in 0..3 {
+        assert_eq!(logged.next().await["deliveryLogged"]["entry"]["outcome"], "DELIVERED");
+    }
+    // It is counted anew within a second.
+    app.clock.advance(chrono::TimeDelta::seconds(1));
+    assert_eq!(dispatch_held(&app, &one, "6").await["duplicate"], false);
+    app.stop().await;
+}
+
+async fn dispatch_held(app: &TestApp, connection: &str, id: &str) -> Value {
+    calls::dispatch(app, &app.module_token("forms"), connection, "a.b", id, "HOLD").await
 }
 
 async fn one_malformed_event_stops_the_call(database: Database) {

@@ -145,7 +145,7 @@ impl App {
             bus: bus.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
-            limits: Limits { max_payload: config.limits.max_payload },
+            limits: Limits { max_payload: config.limits.max_payload, max_queued: config.limits.max_queued },
             oauth: OAuthSettings {
                 apps,
                 public_url: public_url.clone(),

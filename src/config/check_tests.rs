@@ -94,6 +94,7 @@ fn each_wrong_value_is_told_in_one_line() {
         ("--introspection", "some", "GATEWAY_INTROSPECTION"),
         ("--max-body", "1GB", "GATEWAY_MAX_BODY"),
         ("--max-payload", "lots", "GATEWAY_MAX_PAYLOAD"),
+        ("--max-queued", "0", "GATEWAY_MAX_QUEUED"),
         ("--max-document", "2MiB", "GATEWAY_MAX_DOCUMENT"),
         ("--max-tokens", "99", "GATEWAY_MAX_TOKENS"),
         ("--max-depth", "41", "GATEWAY_MAX_DEPTH"),

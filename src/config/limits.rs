@@ -17,6 +17,9 @@ pub struct LimitArguments {
     /// The largest payload of an event, in bytes, KiB or MiB
     #[arg(long, env = "GATEWAY_MAX_PAYLOAD", hide_env_values = true, value_name = "SIZE", default_value = "256KiB")]
     pub max_payload: String,
+    /// The most events that wait for one connection
+    #[arg(long, env = "GATEWAY_MAX_QUEUED", hide_env_values = true, value_name = "NUMBER", default_value = "1000000")]
+    pub max_queued: String,
     /// The longest GraphQL document, in bytes, KiB or MiB
     #[arg(long, env = "GATEWAY_MAX_DOCUMENT", hide_env_values = true, value_name = "SIZE", default_value = "64KiB")]
     pub max_document: String,
@@ -80,6 +83,8 @@ pub struct Limits {
     pub max_body: usize,
     /// The largest payload of an event, in bytes of JSON.
     pub max_payload: usize,
+    /// The most events that wait for one connection.
+    pub max_queued: u32,
     pub documents: DocumentLimits,
     /// Sockets and event streams of one caller at a time.
     pub max_sockets: usize,
@@ -107,6 +112,7 @@ pub(super) fn check(arguments: &LimitArguments, faults: &mut Faults) -> Option<L
     let bytes = size("GATEWAY_MAX_DOCUMENT", &arguments.max_document, "64KiB", KIB..=MIB);
     let mut number =
         |name, text: &str, default, bounds| faults.note(name, default, values::number(or(text, default), bounds));
+    let max_queued = number("GATEWAY_MAX_QUEUED", &arguments.max_queued, "1000000", 1..=100_000_000);
     let tokens = number("GATEWAY_MAX_TOKENS", &arguments.max_tokens, "2500", 100..=100_000);
     let depth = number("GATEWAY_MAX_DEPTH", &arguments.max_depth, "20", 5..=40);
     let cost = number("GATEWAY_MAX_COST", &arguments.max_cost, "20000", 100..=10_000_000);
@@ -123,6 +129,7 @@ pub(super) fn check(arguments: &LimitArguments, faults: &mut Faults) -> Option<L
     Some(Limits {
         max_body: max_body?,
         max_payload: max_payload?,
+        max_queued: max_queued?,
         documents,
         max_sockets: max_sockets? as usize,
         max_subscriptions: max_subscriptions? as usize,

@@ -279,6 +279,8 @@ mirrored! {
         PayloadInvalid,
         /// The same key came before with another event or payload.
         IdempotencyMismatch,
+        /// As many events wait for the connection as may; those that come later are taken once some have gone out.
+        QueueFull,
     }
 }
 

@@ -114,6 +114,7 @@ impl Gateway {
                 }
             }
         }
+        self.leave_out_what_has_no_place(site, &mut decided, &mut new).await?;
         let stored = if new.is_empty() {
             Vec::new()
         } else {
@@ -128,6 +129,45 @@ impl Gateway {
             Inserted::ConnectionGone => no_connection(),
         });
         decided.into_iter().map(|ended| ended.or_else(|| stored.next()).ok_or(Failure::Internal)).collect()
+    }
+
+    /// Rejects those of the new events for which their connections' queues have no place.
+    async fn leave_out_what_has_no_place(
+        &self,
+        site: SiteId,
+        decided: &mut [Option<Dispatch>],
+        new: &mut Vec<NewDelivery>,
+    ) -> Result<(), Failure> {
+        let mut wanted: BTreeMap<ConnectionId, u64> = BTreeMap::new();
+        for delivery in &*new {
+            *wanted.entry(delivery.connection).or_default() += 1;
+        }
+        let mut places = self.take_places(site, &wanted).await?;
+        let mut open = decided.iter_mut().filter(|ended| ended.is_none());
+        new.retain(|delivery| {
+            let ended = open.next();
+            match places.get_mut(&delivery.connection) {
+                Some(left @ 1..) => {
+                    *left -= 1;
+                    true
+                }
+                _ => {
+                    if let Some(ended) = ended {
+                        *ended = Some(self.queue_full());
+                    }
+                    false
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn queue_full(&self) -> Dispatch {
+        let bound = self.limits.max_queued;
+        rejected(
+            DispatchRejection::QueueFull,
+            format!("{bound} events wait for this connection, and no more may (GATEWAY_MAX_QUEUED)"),
+        )
     }
 
     /// What came before with the keys of these events.

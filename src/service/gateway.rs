@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::{
+    backlog::Backlogs,
     oauth_client::OAuthSettings,
     types::{Acting, Caller, Failure, OrInternal as _},
 };
@@ -54,6 +55,8 @@ pub struct Parts {
 pub struct Limits {
     /// The largest payload of an event, in bytes of JSON.
     pub max_payload: usize,
+    /// The most events that wait for one connection; a little more where several processes take them at once.
+    pub max_queued: u32,
 }
 
 /// The handle on all verbs and readings. Cheap to clone.
@@ -79,6 +82,8 @@ pub struct Inner {
     pub(super) replica: [u8; 8],
     /// How many streams are followed now.
     pub(super) followers: watch::Sender<usize>,
+    /// How many events wait for the connections that were dispatched to lately.
+    pub(super) backlogs: Backlogs,
     tasks: TaskTracker,
     keyrings: Mutex<HashMap<SiteId, Arc<Keyring>>>,
     /// Operators as they were last noted, so that a request of a known one writes nothing.
@@ -112,6 +117,7 @@ impl Gateway {
             paces: Mutex::default(),
             replica,
             followers: watch::channel(0).0,
+            backlogs: Backlogs::default(),
             tasks: TaskTracker::new(),
             keyrings: Mutex::default(),
             noted: Mutex::default(),

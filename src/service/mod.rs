@@ -6,6 +6,7 @@
 //! no transaction stays open across a vendor call.
 
 mod authorize;
+mod backlog;
 mod callback;
 mod check;
 mod connect;

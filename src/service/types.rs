@@ -221,6 +221,8 @@ vocabulary! {
         PayloadInvalid = "payload_invalid",
         /// The same key came before with another event or payload.
         IdempotencyMismatch = "idempotency_mismatch",
+        /// As many events wait for the connection as may.
+        QueueFull = "queue_full",
     }
 }
 

@@ -98,6 +98,7 @@ fn limits() -> Limits {
     Limits {
         max_body: 1024 * 1024,
         max_payload: 256 * 1024,
+        max_queued: 1_000_000,
         documents: DocumentLimits::default(),
         max_sockets: 100,
         max_subscriptions: 100,

@@ -253,11 +253,15 @@ pub async fn entries_of(db: &Db, site: SiteId, ids: &[DeliveryId]) -> Result<Vec
 /// How many events of each of these connections are accepted and not yet ended; a connection with
 /// none is left out.
 pub async fn pending_counts(db: &Db, site: SiteId, ids: &[ConnectionId]) -> Result<Vec<(ConnectionId, i64)>> {
-    let query = Statement::new("SELECT connection_id AS id, count(*) AS number FROM deliveries WHERE site_id = ")
-        .integer(site.get())
-        .sql(" AND status = 'queued' AND ")
-        .any_integer("connection_id", ids.iter().map(|id| id.0).collect())
-        .sql(" GROUP BY connection_id");
+    // The connections say whose they are, so that the queue's index alone is read.
+    let query = Statement::new(
+        "SELECT d.connection_id AS id, count(*) AS number FROM connections AS c CROSS JOIN deliveries AS d \
+         WHERE d.connection_id = c.id AND d.status = 'queued' AND c.site_id = ",
+    )
+    .integer(site.get())
+    .sql(" AND ")
+    .any_integer("c.id", ids.iter().map(|id| id.0).collect())
+    .sql(" GROUP BY d.connection_id");
     let conn = &mut db.reader().await?;
     let rows: Vec<Pair> = rows!(conn, query)?;
     Ok(rows.into_iter().map(|row| (ConnectionId(row.id), row.number)).collect())
