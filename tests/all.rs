@@ -19,6 +19,7 @@ mod oauth;
 mod preview;
 mod queries;
 mod retention;
+mod retry_all;
 mod roles;
 mod rotate;
 mod sandbox;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    id::{ConnectionId, DeliveryId, EntryId},
+    id::{ConnectionId, DeliveryId, EntryId, RetryBatchId},
     vocabulary::vocabulary,
 };
 
@@ -107,4 +107,15 @@ pub struct DeliveryEntry {
     /// Whether a retry by hand is possible: the last entry of its delivery, failed, payload kept,
     /// connection still there.
     pub retryable: bool,
+}
+
+/// Failed deliveries that one call has taken back into the queue, and how far they have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryBatch {
+    pub id: RetryBatchId,
+    pub total: u64,
+    /// Those that have ended again, well or badly.
+    pub done: u64,
+    /// Those of them that have not been delivered.
+    pub failed: u64,
 }

@@ -57,6 +57,8 @@ row_id! {
     DeliveryId,
     /// One attempt of a delivery: a row of the delivery log.
     EntryId,
+    /// Failed deliveries that one call has taken back into the queue.
+    RetryBatchId,
     /// A row of the activity log.
     ActivityId,
     /// A row of a connection's state history.

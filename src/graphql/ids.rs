@@ -4,7 +4,7 @@ use async_graphql::ID;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
-    domain::id::{ActivityId, ConnectionId, DeliveryId, EntryId},
+    domain::id::{ActivityId, ConnectionId, DeliveryId, EntryId, RetryBatchId},
     service::Failure,
 };
 
@@ -16,6 +16,7 @@ pub(super) enum Named {
     Delivery(DeliveryId),
     Entry(EntryId),
     Activity(ActivityId),
+    RetryBatch(RetryBatchId),
     Offer(String),
     Authorization(String),
 }
@@ -32,6 +33,7 @@ impl Named {
             Self::Delivery(id) => format!("delivery:{id}"),
             Self::Entry(id) => format!("entry:{id}"),
             Self::Activity(id) => format!("activity:{id}"),
+            Self::RetryBatch(id) => format!("retry_batch:{id}"),
             Self::Offer(token) => format!("offer:{token}"),
             Self::Authorization(token) => format!("authorization:{token}"),
         };
@@ -52,6 +54,7 @@ impl Named {
             "connection" => number().map(|n| Self::Connection(ConnectionId(n))),
             "delivery" => number().map(|n| Self::Delivery(DeliveryId(n))),
             "entry" => number().map(|n| Self::Entry(EntryId(n))),
+            "retry_batch" => number().map(|n| Self::RetryBatch(RetryBatchId(n))),
             "activity" => number().map(|n| Self::Activity(ActivityId(n))),
             "offer" => Some(Self::Offer(rest.to_owned())),
             "authorization" => Some(Self::Authorization(rest.to_owned())),

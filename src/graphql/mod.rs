@@ -30,6 +30,7 @@ mod page;
 mod plain;
 mod query;
 mod request;
+mod retry;
 mod role;
 mod scalars;
 mod scope;

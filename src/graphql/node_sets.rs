@@ -9,13 +9,15 @@ use super::{
     ids::Named,
     library::Connector,
     query::Node,
+    retry::RetryBatch,
     scope::SharedScope,
     sets::{ActivitySet, ConnectionSet, DeliverySet, EntrySet, Row, rows},
 };
 use crate::{
     domain::{
         capability::Capability,
-        id::{ActivityId, ConnectionId, DeliveryId, EntryId},
+        delivery,
+        id::{ActivityId, ConnectionId, DeliveryId, EntryId, RetryBatchId},
     },
     service::Failure,
 };
@@ -26,6 +28,7 @@ pub(super) struct NodeSets {
     deliveries: HashMap<DeliveryId, Row<DeliverySet>>,
     entries: HashMap<EntryId, Row<EntrySet>>,
     activities: HashMap<ActivityId, Row<ActivitySet>>,
+    retries: HashMap<RetryBatchId, delivery::RetryBatch>,
 }
 
 fn by_key<K: Eq + Hash, S>(found: Vec<Row<S>>, key: impl Fn(&S, usize) -> K) -> HashMap<K, Row<S>> {
@@ -35,6 +38,7 @@ fn by_key<K: Eq + Hash, S>(found: Vec<Row<S>>, key: impl Fn(&S, usize) -> K) -> 
 /// Reads what these ids name, as far as the caller may read it.
 pub(super) async fn load(scope: &SharedScope, named: impl Iterator<Item = &Named> + Send) -> Result<NodeSets, Failure> {
     let (mut connections, mut deliveries, mut entries, mut activities) = (vec![], vec![], vec![], vec![]);
+    let mut retries = vec![];
     let may = |capability| scope.require(capability).is_ok();
     for named in named {
         match named {
@@ -42,6 +46,7 @@ pub(super) async fn load(scope: &SharedScope, named: impl Iterator<Item = &Named
             Named::Delivery(id) if may(Capability::BrowseDeliveryLog) => deliveries.push(*id),
             Named::Entry(id) if may(Capability::BrowseDeliveryLog) => entries.push(*id),
             Named::Activity(id) if may(Capability::BrowseActivityLog) => activities.push(*id),
+            Named::RetryBatch(id) if may(Capability::RetryDelivery) => retries.push(*id),
             _ => {}
         }
     }
@@ -50,12 +55,14 @@ pub(super) async fn load(scope: &SharedScope, named: impl Iterator<Item = &Named
     let deliveries = if deliveries.is_empty() { vec![] } else { gateway.deliveries(site, &deliveries).await? };
     let entries = if entries.is_empty() { vec![] } else { gateway.entries(site, &entries).await? };
     let activities = if activities.is_empty() { vec![] } else { gateway.activity_entries(site, &activities).await? };
+    let retries = if retries.is_empty() { vec![] } else { gateway.retry_batches(site, &retries).await? };
     let lengths = (connections.len(), deliveries.len(), entries.len(), activities.len());
     Ok(NodeSets {
         connections: by_key(rows(ConnectionSet::new(scope, connections), lengths.0), |set, at| set.rows[at].id),
         deliveries: by_key(rows(DeliverySet::new(scope, deliveries), lengths.1), |set, at| set.rows[at].id),
         entries: by_key(rows(EntrySet::new(scope, entries), lengths.2), |set, at| set.rows[at].id),
         activities: by_key(rows(ActivitySet::new(scope, activities), lengths.3), |set, at| set.rows[at].id),
+        retries: retries.into_iter().map(|batch| (batch.id, batch)).collect(),
     })
 }
 
@@ -73,6 +80,7 @@ impl NodeSets {
             Named::Delivery(id) => self.deliveries.get(id).cloned().map(Delivery).map(Node::Delivery),
             Named::Entry(id) => self.entries.get(id).cloned().map(DeliveryEntry).map(Node::DeliveryEntry),
             Named::Activity(id) => self.activities.get(id).cloned().map(ActivityEntry).map(Node::ActivityEntry),
+            Named::RetryBatch(id) => self.retries.get(id).copied().map(RetryBatch::from).map(Node::RetryBatch),
             Named::Offer(_) | Named::Authorization(_) => None,
         }
     }

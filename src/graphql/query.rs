@@ -14,6 +14,7 @@ use super::{
     ids::{self, Named},
     library::{self, Connector, ConnectorConnection, ConnectorFilter},
     page::PageArguments,
+    retry::RetryBatch,
     role::Role,
     scope::{self, SharedScope},
     viewer::Viewer,
@@ -38,6 +39,7 @@ pub enum Node {
     Delivery(Delivery),
     DeliveryEntry(DeliveryEntry),
     ActivityEntry(ActivityEntry),
+    RetryBatch(RetryBatch),
     Authorization(Authorization),
 }
 
@@ -223,6 +225,7 @@ fn needs(named: &Named) -> Option<Needs> {
         Named::Connection(_) => Some(Needs::ListConnections),
         Named::Delivery(_) | Named::Entry(_) => Some(Needs::BrowseDeliveryLog),
         Named::Activity(_) => Some(Needs::BrowseActivityLog),
+        Named::RetryBatch(_) => Some(Needs::RetryDelivery),
         // An offer is no node: it is shown once, and completed. An authorization is its operator's own.
         Named::Offer(_) | Named::Authorization(_) => None,
     }
@@ -243,6 +246,10 @@ async fn node(scope: &SharedScope, id: &ID) -> Result<Option<Node>, Failure> {
         Named::Delivery(id) => delivery(scope, id).await?.map(Node::Delivery),
         Named::Entry(id) => entry(scope, id).await?.map(Node::DeliveryEntry),
         Named::Activity(id) => activity(scope, id).await?.map(Node::ActivityEntry),
+        Named::RetryBatch(id) => {
+            let found = scope.gateway.retry_batches(scope.site(), &[id]).await?.pop();
+            found.map(RetryBatch::from).map(Node::RetryBatch)
+        }
         Named::Offer(_) | Named::Authorization(_) => None,
     })
 }

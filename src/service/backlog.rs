@@ -6,13 +6,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    gateway::Gateway,
+    gateway::{Gateway, lock},
     types::{Failure, OrInternal as _},
 };
 use crate::{
@@ -45,7 +45,7 @@ impl Gateway {
     ) -> Result<BTreeMap<ConnectionId, u64>, Failure> {
         let asked_at = self.now();
         let unknown: Vec<ConnectionId> = {
-            let known = self.backlogs.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = lock(&self.backlogs.0);
             let fresh = |id: &&ConnectionId| known.get(*id).is_none_or(|backlog| backlog.until <= asked_at);
             wanted.keys().filter(fresh).copied().collect()
         };
@@ -57,7 +57,7 @@ impl Gateway {
         };
         let now = self.now();
         let until = now + FRESH.max((now - asked_at) * TIMES);
-        let mut known = self.backlogs.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.backlogs.0);
         for id in unknown {
             let waiting = read.iter().find(|(of, _)| *of == id).map_or(0, |(_, count)| count.unsigned_abs());
             known.insert(id, Backlog { waiting, until });

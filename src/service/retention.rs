@@ -43,6 +43,7 @@ impl Gateway {
         }
         let purged = [
             store::retention::purge_deliveries(&self.db, site, now - log_kept, BATCH).await,
+            store::retention::purge_retry_batches(&self.db, site, now - log_kept, BATCH).await,
             store::rollup::purge(&self.db, site, hour_of(now - log_kept), BATCH).await,
             store::retention::purge_activity(&self.db, site, now - ACTIVITY_KEPT, BATCH).await,
             store::retention::purge_events(&self.db, site, now - log_kept.min(EVENTS_KEPT), BATCH).await,

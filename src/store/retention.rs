@@ -73,22 +73,34 @@ pub async fn expire_held(db: &Db, site: SiteId, before: DateTime<Utc>, now: Date
 
 /// Removes rows of the site's activity log that were written by `before`, the oldest first; says how many.
 pub async fn purge_activity(db: &Db, site: SiteId, before: DateTime<Utc>, limit: u32) -> Result<u64> {
-    purge(db, "activity_entries", "id", site, before, limit).await
+    purge(db, "activity_entries", ("id", "occurred_at"), site, before, limit).await
 }
 
 /// Removes the beginning of the site's stream, up to `before`; says how many events.
 pub async fn purge_events(db: &Db, site: SiteId, before: DateTime<Utc>, limit: u32) -> Result<u64> {
-    purge(db, "stream_events", "number", site, before, limit).await
+    purge(db, "stream_events", ("number", "occurred_at"), site, before, limit).await
 }
 
-async fn purge(db: &Db, table: &str, key: &str, site: SiteId, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+/// Forgets the progress of retries that were begun by `before`; says of how many.
+pub async fn purge_retry_batches(db: &Db, site: SiteId, before: DateTime<Utc>, limit: u32) -> Result<u64> {
+    purge(db, "retry_batches", ("id", "begun_at"), site, before, limit).await
+}
+
+async fn purge(
+    db: &Db,
+    table: &str,
+    (key, time): (&str, &str),
+    site: SiteId,
+    before: DateTime<Utc>,
+    limit: u32,
+) -> Result<u64> {
     let gone = Statement::new(format!("DELETE FROM {table} WHERE site_id = "))
         .integer(site.get())
         .sql(format!(" AND {key} IN (SELECT old.{key} FROM {table} AS old WHERE old.site_id = "))
         .integer(site.get())
-        .sql(" AND old.occurred_at <= ")
+        .sql(format!(" AND old.{time} <= "))
         .moment(before)
-        .sql(format!(" ORDER BY old.occurred_at, old.{key} LIMIT {limit})"));
+        .sql(format!(" ORDER BY old.{time}, old.{key} LIMIT {limit})"));
     let conn = &mut db.writer().await?;
     Ok(both!(conn, gone.execute(conn).await)? as u64)
 }

@@ -214,6 +214,7 @@ diesel::table! {
         retry_of -> Nullable<BigInt>,
         retry_key -> Nullable<Text>,
         last_entry_id -> Nullable<BigInt>,
+        retry_batch -> Nullable<BigInt>,
     }
 }
 
@@ -343,5 +344,19 @@ diesel::table! {
         entries -> BigInt,
         events -> BigInt,
         last_event_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::BigInt;
+    use crate::store::moment::Moment;
+
+    retry_batches (id) {
+        id -> BigInt,
+        site_id -> BigInt,
+        total -> BigInt,
+        done -> BigInt,
+        failed -> BigInt,
+        begun_at -> Moment,
     }
 }

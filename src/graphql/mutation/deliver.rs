@@ -10,6 +10,7 @@ use crate::{
         enums::{Capability, RetryRejection},
         guard::{Guarded, guarded_some, requires},
         ids,
+        retry::{RetryDeliveriesInput, RetryDeliveriesPayload},
         scope::{self, SharedScope},
     },
     service::Retry,
@@ -102,6 +103,23 @@ impl Deliver {
                     RetryDeliveryResult::RetryRejected(RetryRejected { reason: reason.into(), message })
                 }
             })
+        })
+        .await
+    }
+
+    /// Puts every failed delivery that matches back into the queue, for one more attempt as soon as the vendor's limits
+    /// allow, and says how many; where a connection is not active they are held. The failed entries stay.
+    #[graphql(directive = requires::apply(Capability::RetryDelivery))]
+    async fn retry_deliveries(
+        &self,
+        context: &Context<'_>,
+        input: RetryDeliveriesInput,
+    ) -> Guarded<RetryDeliveriesPayload> {
+        let scope = scope::of(context);
+        guarded_some(scope, Needs::RetryDelivery, async {
+            let filter = input.filter.read()?.0;
+            let retried = Box::pin(scope.gateway.retry_all(&scope.acting, filter, input.dry_run)).await?;
+            Ok(retried.into())
         })
         .await
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel_async::RunQueryDsl;
 
-use super::queue::WAITING;
+use super::{batch, queue::WAITING};
 use crate::{
     domain::{
         delivery::{DeliveryFailure, DeliveryOutcome, DeliveryStatus},
@@ -96,13 +96,14 @@ pub(in crate::store) async fn end(
     .sql(" ORDER BY id RETURNING id AS number");
     let entries: Vec<Number> = both!(conn, insert.load(conn).await)?;
     rollup::add_ended(conn, site, now, ids).await?;
+    batch::count_given_up(conn, site, ids).await?;
     let update = Statement::new("UPDATE deliveries SET status = ")
         .text(ending.status().as_str())
         .sql(", attempts = attempts + 1, ended_at = ")
         .moment(now)
         .sql(
             ", next_attempt_at = NULL, waiting_for = NULL, lease_token = NULL, lease_until = NULL, retry_of = NULL, \
-             retry_key = NULL, last_entry_id = (SELECT max(e.id) FROM delivery_entries AS e \
+             retry_key = NULL, retry_batch = NULL, last_entry_id = (SELECT max(e.id) FROM delivery_entries AS e \
              WHERE e.delivery_id = deliveries.id) WHERE site_id = ",
         )
         .integer(site.get())

@@ -1,5 +1,6 @@
 //! Outbound events: taken over, claimed by the worker, settled, tried again, cancelled.
 
+mod batch;
 mod claim;
 mod end;
 mod queue;
@@ -17,6 +18,7 @@ pub(super) use self::end::{Ending, end, queued_of};
 pub(super) use self::row::DeliveryRow;
 use self::row::connection_state;
 pub use self::{
+    batch::{Requeued, batches, count_retryable, requeue},
     claim::{Claim, claim, extend, release},
     end::cancel_orphans,
     queue::next_due,

@@ -44,6 +44,7 @@ pub(in crate::store) struct DeliveryRow {
     pub(in crate::store) retry_of: Option<i64>,
     pub(in crate::store) retry_key: Option<String>,
     pub(in crate::store) last_entry_id: Option<i64>,
+    pub(in crate::store) retry_batch: Option<i64>,
 }
 
 /// The state of a delivery's connection; null where that is gone.

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, SelectableHelper as _};
 use diesel_async::RunQueryDsl;
 
-use super::row::DeliveryRow;
+use super::{batch, row::DeliveryRow};
 use crate::{
     domain::{
         connection::Connection,
@@ -106,6 +106,9 @@ pub async fn settle(db: &Db, settlement: Settlement) -> Result<Option<Settled>> 
             let written = activity::write(conn, site, now, &activity).await?;
             events.push(EventBody::ActivityLogged { entry: written.id });
         }
+        if let (Some(batch), true) = (row.retry_batch, status != DeliveryStatus::Queued) {
+            batch::count_ended(conn, site, batch, outcome == DeliveryOutcome::Delivered).await?;
+        }
         stream::append(conn, db, site, now, &events).await?;
         Ok(Some(Settled { entry, observed: observed.flatten() }))
     })
@@ -189,6 +192,7 @@ async fn write_back(
                 deliveries::retry_of.eq(None::<i64>),
                 deliveries::retry_key.eq(None::<&str>),
                 deliveries::last_entry_id.eq(Some(entry)),
+                deliveries::retry_batch.eq(row.retry_batch.filter(|_| status == DeliveryStatus::Queued)),
             ))
             .execute(conn)
             .await

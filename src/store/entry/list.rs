@@ -138,3 +138,8 @@ fn matching(site: SiteId, filter: &DeliveryFilter) -> Condition {
     }
     wanted
 }
+
+/// The condition of a filter, only entries of which the delivery can be tried once more.
+pub(in crate::store) fn retryable_matching(site: SiteId, filter: &DeliveryFilter) -> Condition {
+    matching(site, filter).and(super::RETRYABLE)
+}

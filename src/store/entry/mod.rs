@@ -7,6 +7,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
+pub(super) use self::list::retryable_matching;
 pub use self::list::{count, list};
 use crate::domain::{
     delivery::{DeliveryEntry, DeliveryFailure, DeliveryOutcome},
@@ -71,12 +72,12 @@ impl Row {
 /// Whether an operator can try an entry's delivery once more: it is the last of its delivery and failed,
 /// the payload is kept, and the connection is there.
 fn retryable() -> Fragment<Bool> {
-    Fragment::new(
-        "(delivery_entries.outcome = 'failed' AND EXISTS (SELECT 1 FROM deliveries AS d \
-         WHERE d.id = delivery_entries.delivery_id AND d.last_entry_id = delivery_entries.id AND d.status = 'failed' \
-         AND d.payload IS NOT NULL AND EXISTS (SELECT 1 FROM connections AS c WHERE c.id = d.connection_id)))",
-    )
+    Fragment::new(RETRYABLE)
 }
+
+const RETRYABLE: &str = "(delivery_entries.outcome = 'failed' AND EXISTS (SELECT 1 FROM deliveries AS d \
+         WHERE d.id = delivery_entries.delivery_id AND d.last_entry_id = delivery_entries.id AND d.status = 'failed' \
+         AND d.payload IS NOT NULL AND EXISTS (SELECT 1 FROM connections AS c WHERE c.id = d.connection_id)))";
 
 /// An attempt that is to be logged.
 #[derive(Insertable)]
