@@ -70,7 +70,7 @@ async fn attempts_are_counted(database: Database) {
     app.graphql(&admin, STATISTICS, json!({"since": first, "buckets": 2})).await;
     assert_eq!(app.query_count() - before, statements);
     // The first hour alone.
-    let answer = app.graphql(&admin, STATISTICS, json!({"since": first, "until": first.replace("Z", "1Z")})).await;
+    let answer = app.graphql(&admin, STATISTICS, json!({"since": first, "until": first.replace('Z', "1Z")})).await;
     let alone = &answer["data"]["connections"]["nodes"][2]["deliveryStatistics"];
     assert_eq!((&alone["delivered"], alone["buckets"].as_array().map(Vec::len)), (&json!(1), Some(1)), "{answer}");
     let seen = app.graphql(&app.token("Viewer"), STATISTICS, json!({"since": first})).await;

@@ -90,6 +90,8 @@ async fn connections(scope: &SharedScope, ids: Vec<ConnectionId>) -> Result<Arc<
     Ok(Arc::new(ByKey::new(set, keys.into_iter())))
 }
 
+type CellsByConnection = Arc<HashMap<ConnectionId, Vec<Cell>>>;
+
 /// Connections that were read together.
 pub(super) struct ConnectionSet {
     pub scope: SharedScope,
@@ -98,7 +100,7 @@ pub(super) struct ConnectionSet {
     pending: Loaded<HashMap<ConnectionId, i64>>,
     usage: Loaded<HashMap<ConnectionId, Vec<ModuleUsage>>>,
     /// By what was asked for.
-    statistics: Mutex<HashMap<Span, Arc<HashMap<ConnectionId, Vec<Cell>>>>>,
+    statistics: Mutex<HashMap<Span, CellsByConnection>>,
 }
 
 impl ConnectionSet {
@@ -140,7 +142,7 @@ impl ConnectionSet {
     }
 
     /// The attempts of each in these hours.
-    pub async fn statistics(&self, span: Span) -> Result<Arc<HashMap<ConnectionId, Vec<Cell>>>, Failure> {
+    pub async fn statistics(&self, span: Span) -> Result<CellsByConnection, Failure> {
         // Held while they are read: who asks for the same meanwhile waits for them.
         let mut known = self.statistics.lock().await;
         if let Some(found) = known.get(&span) {

@@ -146,18 +146,14 @@ impl Gateway {
         let mut open = decided.iter_mut().filter(|ended| ended.is_none());
         new.retain(|delivery| {
             let ended = open.next();
-            match places.get_mut(&delivery.connection) {
-                Some(left @ 1..) => {
-                    *left -= 1;
-                    true
-                }
-                _ => {
-                    if let Some(ended) = ended {
-                        *ended = Some(self.queue_full());
-                    }
-                    false
-                }
+            if let Some(left @ 1..) = places.get_mut(&delivery.connection) {
+                *left -= 1;
+                return true;
             }
+            if let Some(ended) = ended {
+                *ended = Some(self.queue_full());
+            }
+            false
         });
         Ok(())
     }

@@ -42,13 +42,13 @@ impl Gateway {
                 (rejected, _) => return Ok(Previewed::Rejected(rejected)),
             },
         };
-        self.request_of(connection, event.input.clone(), &event.module, before).map(Previewed::Prepared)
+        self.request_of(connection, &event.input, &event.module, before).map(Previewed::Prepared)
     }
 
     fn request_of(
         &self,
         connection: &Connection,
-        input: DispatchEvent,
+        input: &DispatchEvent,
         module: &str,
         before: Option<Delivery>,
     ) -> Result<Preview, Failure> {

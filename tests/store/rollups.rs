@@ -86,7 +86,7 @@ pub async fn the_migration_counts_what_there_was(fresh: Fresh) {
         let now = at(round * 600);
         let connection = &connections[usize::try_from(dice.below(2)).expect("small")];
         let mut new = event(connection, &round.to_string(), now);
-        new.module = ["forms", "posts"][usize::try_from(dice.below(2)).expect("small")].to_owned();
+        ["forms", "posts"][usize::try_from(dice.below(2)).expect("small")].clone_into(&mut new.module);
         dispatch(db, SITE, new).await;
         for claim in claim_all(db, now).await {
             let (mut attempt, after) = match dice.below(3) {
