@@ -2,6 +2,7 @@
 
 mod support;
 
+mod actions;
 mod answers;
 mod bad_input;
 mod batches;
@@ -25,6 +26,7 @@ mod rotate;
 mod sandbox;
 mod schema;
 mod secrets;
+mod settings;
 mod statistics;
 mod store;
 mod vendors_live;

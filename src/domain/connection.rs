@@ -71,6 +71,8 @@ pub struct Connection {
     pub operator_of_record: OperatorId,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    /// Whether its grant can be renewed; `None` where it has none, or where that was not noted with it.
+    pub refreshable: Option<bool>,
 }
 
 impl Connection {

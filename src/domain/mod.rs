@@ -3,6 +3,7 @@
 //! Pure: no database, no network, no clock and no randomness; whoever calls hands those in
 //! (see [`clock`]). Everything else in the crate may import this module; it imports nothing.
 
+pub mod action;
 pub mod activity;
 pub mod authorization;
 pub mod capability;

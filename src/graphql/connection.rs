@@ -3,6 +3,7 @@
 use async_graphql::{Context, Description, ID, Object, SimpleObject};
 
 use super::{
+    actions::ActionAvailability,
     activity::ActivityEntryConnection,
     connection_input::{self, ConnectionFilter, ConnectionOrder},
     delivery::{DeliveryEntryConnection, DeliveryFilter, DeliveryOrder},
@@ -180,6 +181,14 @@ impl ConnectionRecord {
     /// Moves on credential refresh, scope change, pause, resume, rename and configure.
     async fn updated_at(&self) -> DateTime {
         DateTime(self.row().updated_at)
+    }
+
+    /// What the viewer can do with this connection now, and what stands in the way of the rest.
+    async fn actions(&self) -> async_graphql::Result<Vec<ActionAvailability>> {
+        let scope = self.scope();
+        let closing = self.0.set.closing().await.map_err(|failure| scope.error(failure))?;
+        let actions = scope.gateway.actions(&scope.acting, self.row(), closing.contains(&self.row().id));
+        Ok(actions.into_iter().map(ActionAvailability::from).collect())
     }
 
     /// Its states, the newest first.

@@ -113,6 +113,24 @@ mirrored! {
 }
 
 mirrored! {
+    /// What can be done with a connection.
+    ConnectionAction = domain::action::ConnectionAction {
+        Rename,
+        Configure,
+        EditScopes,
+        Refresh,
+        Rotate,
+        Reauthorize,
+        Test,
+        Pause,
+        Resume,
+        Disconnect,
+        /// Handing over an event that is not to be held.
+        Dispatch,
+    }
+}
+
+mirrored! {
     /// What a test call found.
     TestOutcome = domain::test_report::TestOutcome {
         Connected,
@@ -279,6 +297,8 @@ mirrored! {
         PayloadInvalid,
         /// The same key came before with another event or payload.
         IdempotencyMismatch,
+        /// The connector's family is switched off in the site's settings.
+        FamilyDisabled,
         /// As many events wait for the connection as may; those that come later are taken once some have gone out.
         QueueFull,
     }

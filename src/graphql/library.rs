@@ -102,10 +102,11 @@ impl Connector {
             .collect()
     }
 
-    /// Capabilities needed besides `CREATE_CONNECTION`.
+    /// Capabilities needed besides an action's own for every credential action: the product's and the site's.
     async fn extra_capabilities(&self) -> Vec<Capability> {
+        let settings = &self.scope.acting.settings;
         let known = self.known.iter();
-        known.flat_map(|known| self.scope.gateway.extra_capabilities(known).iter()).map(Capability::from).collect()
+        known.flat_map(|known| settings.extra_capabilities(known.family).iter()).map(Capability::from).collect()
     }
 }
 

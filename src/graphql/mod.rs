@@ -8,6 +8,7 @@
 //! Rows that were read together stay together (`sets`): the first of them that needs something related
 //! loads it for all, so that a page of N records costs a fixed number of queries.
 
+mod actions;
 mod activity;
 mod answer;
 mod api;
@@ -35,6 +36,7 @@ mod role;
 mod scalars;
 mod scope;
 mod sets;
+mod settings;
 mod statistics;
 mod subscription;
 mod test_report;

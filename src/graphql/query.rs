@@ -17,6 +17,7 @@ use super::{
     retry::RetryBatch,
     role::Role,
     scope::{self, SharedScope},
+    settings::Settings,
     viewer::Viewer,
 };
 use crate::{
@@ -195,6 +196,14 @@ impl Query {
         let scope = scope::of(context);
         let roles = async { Ok(scope.gateway.roles(scope.site()).await?.into_iter().map(Role::from).collect()) };
         guarded_some(scope, Needs::ManageRoles, roles).await
+    }
+
+    /// What the site can tune.
+    #[graphql(directive = requires::apply(Capability::ManageSettings))]
+    async fn settings(&self, context: &Context<'_>) -> Guarded<Settings> {
+        let scope = scope::of(context);
+        let settings = async { scope.gateway.settings(scope.site()).await.map(Settings) };
+        guarded_some(scope, Needs::ManageSettings, settings).await
     }
 }
 

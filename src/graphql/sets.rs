@@ -15,6 +15,7 @@ use crate::{
     domain::{
         activity::ActivityEntry,
         connection::Connection,
+        connector::AuthFlow,
         delivery::{Delivery, DeliveryEntry},
         id::{ConnectionId, DeliveryId, EntryId, OperatorId},
         statistics::{Cell, ModuleUsage, Span},
@@ -99,6 +100,7 @@ pub(super) struct ConnectionSet {
     names: Loaded<Names>,
     pending: Loaded<HashMap<ConnectionId, i64>>,
     usage: Loaded<HashMap<ConnectionId, Vec<ModuleUsage>>>,
+    closing: Loaded<HashSet<ConnectionId>>,
     /// By what was asked for.
     statistics: Mutex<HashMap<Span, CellsByConnection>>,
 }
@@ -111,6 +113,7 @@ impl ConnectionSet {
             names: OnceCell::new(),
             pending: OnceCell::new(),
             usage: OnceCell::new(),
+            closing: OnceCell::new(),
             statistics: Mutex::default(),
         }
     }
@@ -139,6 +142,17 @@ impl ConnectionSet {
             Ok(Arc::new(grouped(found)))
         };
         self.usage.get_or_try_init(|| load).await.map(|loaded| &**loaded)
+    }
+
+    /// Those that are being disconnected. Only a grant takes a call for that.
+    pub async fn closing(&self) -> Result<&HashSet<ConnectionId>, Failure> {
+        let load = async {
+            let granted = self.rows.iter().filter(|row| row.auth_flow == AuthFlow::Oauth);
+            let ids: Vec<ConnectionId> = granted.map(|row| row.id).collect();
+            let (gateway, site) = (&self.scope.gateway, self.scope.site());
+            Ok(Arc::new(if ids.is_empty() { HashSet::new() } else { gateway.closing(site, &ids).await? }))
+        };
+        self.closing.get_or_try_init(|| load).await.map(|loaded| &**loaded)
     }
 
     /// The attempts of each in these hours.

@@ -15,10 +15,10 @@ use super::{
 use crate::{
     connector::{Connector, Consent, GrantKind, Pkce, Values},
     domain::{
+        action::ConnectionAction,
         authorization::{Authorization, AuthorizationPurpose, AuthorizationStep, LIFETIME, TICKET_LIFETIME},
         clock::random,
         connection::Connection,
-        connector::AuthFlow,
         id::ConnectionId,
         principal::Actor,
         secret::{Secret, SecretBytes},
@@ -71,7 +71,7 @@ impl Gateway {
             validate::display_name("displayName", name)?;
         }
         let scopes = wanted_scopes(&connector, flow.scopes_editable, input.scopes, &[])?;
-        self.require_extra(acting, &connector)?;
+        self.require_new(acting, &connector)?;
         let values = flow.check(&input.fields).map_err(|violations| {
             let first = violations.into_iter().next();
             first.map_or(Failure::Internal, |v| Failure::bad_input(format!("fields.{}", v.field), v.message))
@@ -99,14 +99,7 @@ impl Gateway {
         scopes: Vec<String>,
         return_to: Option<String>,
     ) -> Result<Authorization, Failure> {
-        let (connection, connector) = self.connection_with_connector(acting.site(), id).await?;
-        let editable = connection.auth_flow == AuthFlow::Oauth && oauth_of(&connector)?.0.scopes_editable;
-        if !editable {
-            return Err(Failure::Conflict(format!(
-                "the scopes of this connection cannot be edited: {} does not offer it for {}",
-                connector.display_name, connection.auth_flow
-            )));
-        }
+        let (connection, connector) = self.permitted_with_connector(acting, id, ConnectionAction::EditScopes).await?;
         let scopes = wanted_scopes(&connector, true, Some(scopes), &connection.scopes_granted)?;
         self.begin_again(acting, AuthorizationPurpose::EditScopes, &connection, &connector, scopes, return_to).await
     }
@@ -121,12 +114,7 @@ impl Gateway {
         id: ConnectionId,
         return_to: Option<String>,
     ) -> Result<Authorization, Failure> {
-        let (connection, connector) = self.connection_with_connector(acting.site(), id).await?;
-        if connection.auth_flow != AuthFlow::Oauth {
-            return Err(Failure::Conflict(
-                "this connection is not by OAuth: give it another key by rotateCredentials".to_owned(),
-            ));
-        }
+        let (connection, connector) = self.permitted_with_connector(acting, id, ConnectionAction::Reauthorize).await?;
         let editable = oauth_of(&connector)?.0.scopes_editable;
         let held = (editable && !connection.scopes_granted.is_empty()).then(|| connection.scopes_granted.clone());
         let scopes = wanted_scopes(&connector, editable, held, &connection.scopes_granted)?;
@@ -142,7 +130,6 @@ impl Gateway {
         scopes: Vec<String>,
         return_to: Option<String>,
     ) -> Result<Authorization, Failure> {
-        self.require_extra(acting, connector)?;
         let opened = self.open(acting.site(), connection.id).await?;
         let plan = Plan {
             purpose,

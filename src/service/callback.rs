@@ -12,6 +12,7 @@ use super::{
 use crate::{
     connector::{Grant, GrantKind, Pkce, SigningKeys},
     domain::{
+        action::ConnectionAction,
         activity::ActivityOutcome,
         authorization::{Authorization, AuthorizationPurpose, AuthorizationStep},
         capability::Capability,
@@ -126,18 +127,20 @@ impl Gateway {
         let pending = self.open_authorization(stored).await?;
         let values = values_of(&pending)?;
         let flow = self.oauth_flow(&connector, &values)?;
-        let needs = match authorization.purpose {
-            AuthorizationPurpose::EditScopes => Capability::EditScopes,
-            AuthorizationPurpose::Connect | AuthorizationPurpose::Reauthorize => Capability::CreateConnection,
+        let again = match authorization.purpose {
+            AuthorizationPurpose::EditScopes => ConnectionAction::EditScopes,
+            AuthorizationPurpose::Connect | AuthorizationPurpose::Reauthorize => ConnectionAction::Reauthorize,
         };
-        if !acting.capabilities.has(needs) {
-            return Err(Failure::Forbidden(needs).into());
-        }
-        self.require_extra(acting, &connector)?;
-        // Looked for before the vendor is called: nothing may fail between a grant and its end but the storing.
+        // Looked at before the vendor is called: nothing may fail between a grant and its end but the storing.
         let connection = match authorization.connection {
-            Some(id) => Some(self.connection(acting.site(), id).await?),
-            None => None,
+            Some(id) => Some(self.permitted(acting, id, again).await?),
+            None => {
+                if !acting.capabilities.has(Capability::CreateConnection) {
+                    return Err(Failure::Forbidden(Capability::CreateConnection).into());
+                }
+                self.require_new(acting, &connector)?;
+                None
+            }
         };
         let grant = match flow.oauth.grant {
             GrantKind::AuthorizationCode => self.grant_of_code(&flow, authorization, &pending, query).await?,

@@ -51,7 +51,7 @@ impl Gateway {
             }
         }
         let display_name = display_name_or_default(&connector, input.display_name.as_deref())?;
-        self.require_extra(acting, &connector)?;
+        self.require_new(acting, &connector)?;
         let values = match flow.check(&input.fields) {
             Ok(values) => values,
             Err(violations) => return Ok(Creation::Rejected { test: None, violations: public(violations) }),
@@ -103,6 +103,7 @@ impl Gateway {
             consume_offer: offer,
             authorization: None,
             renew_at: None,
+            refreshable: None,
         };
         let seal = Box::new(move |id| credentials::seal(&keyring, id, &opened).map_err(|error| error.to_string()));
         let entry = activity(acting, ActivityAction::ConnectionCreated, None, ActivityOutcome::Succeeded, None);

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     connector::Revoked,
     domain::{
+        action::ConnectionAction,
         activity::{ActivityAction, ActivityOutcome},
-        capability::Capability,
         connection::Connection,
         connector::AuthFlow,
         id::{ConnectionId, OperatorId, SiteId},
@@ -94,8 +94,7 @@ impl Gateway {
     pub async fn disconnect(&self, acting: &Acting, id: ConnectionId, force: bool) -> Result<Disconnection, Failure> {
         let (gateway, acting) = (self.clone(), acting.clone());
         self.in_own_task(async move {
-            let connection = gateway.connection(acting.site(), id).await?;
-            gateway.require_extra_for_removal(&acting, &connection)?;
+            let connection = gateway.permitted(&acting, id, ConnectionAction::Disconnect).await?;
             if connection.auth_flow == AuthFlow::Oauth {
                 let intent = Intent::of(&acting.caller.principal.actor, force);
                 return Box::pin(gateway.close(acting.site(), &connection, &intent)).await;
@@ -112,16 +111,6 @@ impl Gateway {
             Ok(disconnection(id, true, Told::not_applicable(detail)))
         })
         .await
-    }
-
-    /// A record whose connector has left the library must be removable all the same; its family is not
-    /// known any more, so the tightest rule holds.
-    fn require_extra_for_removal(&self, acting: &Acting, connection: &Connection) -> Result<(), Failure> {
-        match self.library().get(&connection.connector_slug) {
-            Some(connector) => self.require_extra(acting, connector),
-            None if acting.capabilities.has(Capability::ManagePaymentCredentials) => Ok(()),
-            None => Err(Failure::Forbidden(Capability::ManagePaymentCredentials)),
-        }
     }
 
     /// For the worker: finishes a disconnect that was cut off.

@@ -15,7 +15,8 @@ use super::{
 use crate::{
     connector,
     domain::{
-        connection::{Connection, ConnectionState},
+        action,
+        connection::Connection,
         delivery::Delivery,
         id::{ConnectionId, SiteId},
         principal::Actor,
@@ -53,7 +54,7 @@ impl Gateway {
     /// payload. What a module must branch on is no error: see [`Dispatch::Rejected`].
     pub async fn dispatch(&self, acting: &Acting, input: DispatchEvent) -> Result<Dispatch, Failure> {
         let prepared = self.prepare(acting, input)?;
-        self.hand_over(acting.site(), vec![prepared]).await?.pop().ok_or(Failure::Internal)
+        self.hand_over(acting, vec![prepared]).await?.pop().ok_or(Failure::Internal)
     }
 
     /// Hands over up to [`BATCH_MAX`] events in one commit, and gives what became of each, in their order.
@@ -72,7 +73,7 @@ impl Gateway {
             .enumerate()
             .map(|(at, input)| self.prepare(acting, input).map_err(|failure| failure.in_item("input", at)));
         let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
-        self.hand_over(acting.site(), prepared).await
+        self.hand_over(acting, prepared).await
     }
 
     pub(super) fn prepare(&self, acting: &Acting, input: DispatchEvent) -> Result<Prepared, Failure> {
@@ -96,7 +97,8 @@ impl Gateway {
         Ok(Prepared { input, module, key, payload, digest })
     }
 
-    async fn hand_over(&self, site: SiteId, events: Vec<Prepared>) -> Result<Vec<Dispatch>, Failure> {
+    async fn hand_over(&self, acting: &Acting, events: Vec<Prepared>) -> Result<Vec<Dispatch>, Failure> {
+        let site = acting.site();
         let ids: BTreeSet<ConnectionId> = events.iter().map(|event| event.input.connection).collect();
         let found = self.connections(site, &ids.into_iter().collect::<Vec<_>>()).await?;
         let connections: BTreeMap<ConnectionId, Connection> = found.into_iter().map(|row| (row.id, row)).collect();
@@ -106,7 +108,7 @@ impl Gateway {
         for event in events {
             let connection = connections.get(&event.input.connection);
             let known = earlier.remove(&(event.input.connection, event.module.clone(), event.key.clone()));
-            match self.decide(connection, known, event, &keyring)? {
+            match self.decide(acting, connection, known, event, &keyring)? {
                 Decided::Ended(dispatch) => decided.push(Some(dispatch)),
                 Decided::New(delivery) => {
                     decided.push(None);
@@ -189,12 +191,13 @@ impl Gateway {
 
     fn decide(
         &self,
+        acting: &Acting,
         connection: Option<&Connection>,
         earlier: Option<(Delivery, Vec<u8>)>,
         event: Prepared,
         keyring: &Keyring,
     ) -> Result<Decided, Failure> {
-        let connection = match self.examine(connection, earlier, &event) {
+        let connection = match self.examine(acting, connection, earlier, &event) {
             Ok(connection) => connection,
             Err(ended) => return Ok(Decided::Ended(*ended)),
         };
@@ -222,6 +225,7 @@ impl Gateway {
     /// The connection that the event can be sent through, or how the dispatch ends without it.
     pub(super) fn examine<'c>(
         &self,
+        acting: &Acting,
         connection: Option<&'c Connection>,
         earlier: Option<(Delivery, Vec<u8>)>,
         event: &Prepared,
@@ -230,17 +234,19 @@ impl Gateway {
         if let Some((delivery, earlier_digest)) = earlier {
             return Err(Box::new(repeated(delivery, earlier_digest == event.digest)));
         }
-        self.refusal(connection, &event.input).map_or(Ok(connection), |rejection| Err(Box::new(rejection)))
+        self.refusal(acting, connection, &event.input).map_or(Ok(connection), |rejection| Err(Box::new(rejection)))
     }
 
     /// What stands in the way of an event on this connection, checked in the order that callers rely on:
-    /// operation, payload, scopes, state.
-    fn refusal(&self, connection: &Connection, input: &DispatchEvent) -> Option<Dispatch> {
-        let known = self
-            .library()
-            .get(&connection.connector_slug)
-            .and_then(|connector| connector.operation(&input.event_type).map(|operation| (connector, operation)));
-        let Some((_, operation)) = known else {
+    /// family, operation, payload, scopes, state.
+    fn refusal(&self, acting: &Acting, connection: &Connection, input: &DispatchEvent) -> Option<Dispatch> {
+        let connector = self.library().get(&connection.connector_slug);
+        let off = connector
+            .and_then(|connector| action::family_off(&connector.display_name, connector.family, &acting.settings));
+        if let Some(why) = off {
+            return Some(rejected(DispatchRejection::FamilyDisabled, why));
+        }
+        let Some(operation) = connector.and_then(|connector| connector.operation(&input.event_type)) else {
             return Some(rejected(
                 DispatchRejection::OperationUnknown,
                 format!("{} takes no event of this type", connection.connector_slug),
@@ -271,16 +277,14 @@ impl Gateway {
                 violations: Vec::new(),
             });
         }
-        if connection.state != ConnectionState::Active && input.when_not_active == WhenNotActive::Reject {
-            return Some(Dispatch::Rejected {
-                reason: DispatchRejection::ConnectionNotActive,
-                message: format!("the connection is {}", connection.state),
-                state: Some(connection.state),
-                missing_scopes: Vec::new(),
-                violations: Vec::new(),
-            });
-        }
-        None
+        let why = action::not_active(connection.state).filter(|_| input.when_not_active == WhenNotActive::Reject)?;
+        Some(Dispatch::Rejected {
+            reason: DispatchRejection::ConnectionNotActive,
+            message: why,
+            state: Some(connection.state),
+            missing_scopes: Vec::new(),
+            violations: Vec::new(),
+        })
     }
 }
 

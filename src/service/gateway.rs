@@ -21,10 +21,9 @@ use crate::{
     connector::{Connector, Library},
     domain::{
         activity::{ActivityAction, ActivityOutcome},
-        capability::{Capabilities, Capability, resolve_role},
+        capability::resolve_role,
         clock::{BoxFuture, SharedClock, SharedEntropy, now_ms, random},
         connection::Connection,
-        connector::ConnectorFamily,
         id::{ConnectionId, SiteId},
         pace::Pace,
         principal::{Actor, Principal},
@@ -164,33 +163,29 @@ impl Gateway {
         Ok(())
     }
 
-    /// A caller with what its role may do, read afresh.
+    /// A caller with what its role may do and what its site is set to, read afresh. A role that is gone leaves its
+    /// holders with nothing.
     pub async fn act(&self, caller: Caller) -> Result<Acting, Failure> {
-        let capabilities = self.capabilities(&caller.principal).await?;
-        Ok(Acting { caller, capabilities })
+        let principal = &caller.principal;
+        let terms = store::settings::terms(&self.db, principal.site).await.or_internal("reading roles and settings")?;
+        let own = terms.roles.iter().map(|(name, capabilities)| (name.as_str(), *capabilities));
+        let capabilities = resolve_role(&principal.role, own);
+        Ok(Acting { caller, capabilities, settings: Arc::new(terms.settings) })
     }
 
-    /// What a principal's role may do now. A role that is gone leaves its holders with nothing.
-    pub async fn capabilities(&self, principal: &Principal) -> Result<Capabilities, Failure> {
-        let own = store::role::list(&self.db, principal.site).await.or_internal("reading the site's roles")?;
-        Ok(resolve_role(&principal.role, own.iter().map(|(name, capabilities)| (name.as_str(), *capabilities))))
-    }
-
-    /// Capabilities needed besides an action's own for every credential action on this connector.
-    #[must_use]
-    pub fn extra_capabilities(&self, connector: &Connector) -> Capabilities {
-        match connector.family {
-            ConnectorFamily::Payments => Capabilities::of(&[Capability::ManagePaymentCredentials]),
-            _ => Capabilities::NONE,
+    /// Refuses a new connection that the caller may not make, or of a family that takes none.
+    pub(super) fn require_new(&self, acting: &Acting, connector: &Connector) -> Result<(), Failure> {
+        let extra = acting.settings.extra_capabilities(connector.family);
+        if let Some(capability) = acting.capabilities.missing(extra).iter().next() {
+            return Err(Failure::Forbidden(capability));
         }
-    }
-
-    /// Refuses a credential action on a connector whose family asks for more than the caller has.
-    pub(super) fn require_extra(&self, acting: &Acting, connector: &Connector) -> Result<(), Failure> {
-        match acting.capabilities.missing(self.extra_capabilities(connector)).iter().next() {
-            Some(capability) => Err(Failure::Forbidden(capability)),
-            None => Ok(()),
+        if acting.settings.is_enabled(connector.family) {
+            return Ok(());
         }
+        Err(Failure::Conflict(format!(
+            "{} cannot be connected: this site's settings have switched its family ({}) off",
+            connector.display_name, connector.family
+        )))
     }
 
     /// Ends once every verb that is on its way has committed or failed. No verb begins afterwards that

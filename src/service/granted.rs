@@ -6,7 +6,7 @@ use super::{
     credentials::{self, Opened},
     gateway::{Gateway, activity},
     oauth_client::OAuthFlow,
-    refresh::renew_at,
+    refresh::{can_renew, renew_at},
     types::{Acting, Failure, OrInternal as _},
 };
 use crate::{
@@ -118,6 +118,7 @@ impl Gateway {
             consume_offer: None,
             authorization: Some(authorization.id),
             renew_at: renew_at(self, flow.oauth, &grant, self.now()),
+            refreshable: Some(can_renew(flow.oauth, &grant)),
         };
         let entry = activity(acting, ActivityAction::ConnectionCreated, None, ActivityOutcome::Succeeded, None);
         let seal = {
@@ -161,6 +162,7 @@ impl Gateway {
             scopes: grant.scopes.clone(),
             expires_at: grant.expires_at,
             renew_at: renew_at(self, flow.oauth, grant, self.now()),
+            refreshable: can_renew(flow.oauth, grant),
         };
         let action = action_of(authorization.purpose);
         let entry = activity(acting, action, Some(connection), ActivityOutcome::Succeeded, None);

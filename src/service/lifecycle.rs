@@ -11,6 +11,7 @@ use super::{
 use crate::{
     connector::Connector,
     domain::{
+        action::ConnectionAction,
         activity::{ActivityAction, ActivityOutcome},
         connection::{Connection, ConnectionState},
         id::{ConnectionId, SiteId},
@@ -34,7 +35,7 @@ impl Gateway {
     pub async fn test(&self, acting: &Acting, id: ConnectionId) -> Result<Tested, Failure> {
         let (gateway, acting) = (self.clone(), acting.clone());
         self.in_own_task(async move {
-            let (connection, connector) = gateway.connection_with_connector(acting.site(), id).await?;
+            let (connection, connector) = gateway.permitted_with_connector(&acting, id, ConnectionAction::Test).await?;
             let test = gateway.test_and_renew(acting.site(), &connection, &connector).await?;
             let observation = Observation::Tested { outcome: test.outcome, refreshable: false };
             let entry = tested_activity(&acting, ActivityAction::ConnectionTested, &connection, &test);
@@ -48,7 +49,7 @@ impl Gateway {
     /// # Errors
     /// [`Failure::NotFound`].
     pub async fn pause(&self, acting: &Acting, id: ConnectionId) -> Result<Connection, Failure> {
-        let connection = self.connection(acting.site(), id).await?;
+        let connection = self.permitted(acting, id, ConnectionAction::Pause).await?;
         let entry =
             activity(acting, ActivityAction::ConnectionPaused, Some(&connection), ActivityOutcome::Succeeded, None);
         let report = Report {
@@ -68,10 +69,11 @@ impl Gateway {
     pub async fn resume(&self, acting: &Acting, id: ConnectionId) -> Result<Tested, Failure> {
         let (gateway, acting) = (self.clone(), acting.clone());
         self.in_own_task(async move {
-            let (connection, connector) = gateway.connection_with_connector(acting.site(), id).await?;
-            if connection.state != ConnectionState::Paused {
-                return Err(gateway.refuse_resume(&acting, &connection).await?);
+            let connection = gateway.connection(acting.site(), id).await?;
+            if let Err(refused) = gateway.permit(&acting, &connection, ConnectionAction::Resume).await {
+                return Err(gateway.refuse_resume(&acting, &connection, refused).await?);
             }
+            let connector = gateway.connector_of(&connection)?;
             let test = gateway.test_and_renew(acting.site(), &connection, &connector).await?;
             let observation = Observation::Resume { test: test.outcome };
             let entry = tested_activity(&acting, ActivityAction::ConnectionResumed, &connection, &test);
@@ -92,10 +94,15 @@ impl Gateway {
         id: ConnectionId,
     ) -> Result<(Connection, Arc<Connector>), Failure> {
         let connection = self.connection(site, id).await?;
-        let connector = self.library().get(&connection.connector_slug).cloned().ok_or_else(|| {
-            Failure::Conflict(format!("the connector {} is not in the library any more", connection.connector_slug))
-        })?;
+        let connector = self.connector_of(&connection)?;
         Ok((connection, connector))
+    }
+
+    /// The connector of a connection.
+    pub(super) fn connector_of(&self, connection: &Connection) -> Result<Arc<Connector>, Failure> {
+        self.library().get(&connection.connector_slug).cloned().ok_or_else(|| {
+            Failure::Conflict(format!("the connector {} is not in the library any more", connection.connector_slug))
+        })
     }
 
     /// Tests a connection with its stored credential.
@@ -198,8 +205,13 @@ impl Gateway {
         Ok(observed)
     }
 
-    async fn refuse_resume(&self, acting: &Acting, connection: &Connection) -> Result<Failure, Failure> {
-        let why = cannot_resume(connection.state);
+    async fn refuse_resume(
+        &self,
+        acting: &Acting,
+        connection: &Connection,
+        refused: Failure,
+    ) -> Result<Failure, Failure> {
+        let Failure::Conflict(why) = &refused else { return Ok(refused) };
         let entry = activity(
             acting,
             ActivityAction::ConnectionResumed,
@@ -208,7 +220,7 @@ impl Gateway {
             Some(why.clone()),
         );
         self.log_activity(acting.site(), entry).await?;
-        Ok(Failure::Conflict(why))
+        Ok(refused)
     }
 }
 

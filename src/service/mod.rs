@@ -5,6 +5,7 @@
 //! task of its own to its commit (see [`Gateway::in_own_task`]), whatever becomes of the request, and
 //! no transaction stays open across a vendor call.
 
+mod actions;
 mod authorize;
 mod backlog;
 mod callback;
@@ -31,6 +32,7 @@ mod retry;
 mod retry_all;
 mod roles;
 mod rotate;
+mod settings;
 mod signed;
 mod test_call;
 mod types;
@@ -42,4 +44,5 @@ pub use oauth_client::OAuthSettings;
 pub use pace::Front;
 pub use preview::Previewed;
 pub use retry_all::RetriedAll;
+pub use settings::UpdateSettings;
 pub use types::*;

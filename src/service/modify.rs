@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
+        action::ConnectionAction,
         activity::{ActivityAction, ActivityOutcome},
         connection::Connection,
         id::{ConnectionId, SiteId},
@@ -25,7 +26,7 @@ impl Gateway {
     /// [`Failure::BadInput`] for a bad name; [`Failure::NotFound`].
     pub async fn rename(&self, acting: &Acting, id: ConnectionId, name: &str) -> Result<Connection, Failure> {
         let name = validate::display_name("displayName", name)?;
-        let connection = self.connection(acting.site(), id).await?;
+        let connection = self.permitted(acting, id, ConnectionAction::Rename).await?;
         let detail = Some(format!("was: {}", connection.display_name));
         let entry =
             activity(acting, ActivityAction::ConnectionRenamed, Some(&connection), ActivityOutcome::Succeeded, detail);
@@ -63,8 +64,7 @@ impl Gateway {
         ordered_delivery: Option<bool>,
     ) -> Result<Tested, Failure> {
         let site = acting.site();
-        let (connection, connector) = self.connection_with_connector(site, id).await?;
-        self.require_extra(acting, &connector)?;
+        let (connection, connector) = self.permitted_with_connector(acting, id, ConnectionAction::Configure).await?;
         let flow = flow_of(&connector, connection.auth_flow)?;
         let held = self.open_to_replace(site, id).await?;
         let replaces = held.sealed_fields().filter(|_| !values.is_empty());

@@ -34,7 +34,7 @@ impl Gateway {
         let connections: BTreeMap<_, Connection> = found.into_iter().map(|row| (row.id, row)).collect();
         let known = self.earlier(site, &connections, &events).await?.into_values().next();
         let connection = connections.get(&event.input.connection);
-        let (connection, before) = match (self.examine(connection, known, event), connection) {
+        let (connection, before) = match (self.examine(acting, connection, known, event), connection) {
             (Ok(connection), _) => (connection, None),
             // What was taken before is sent as it is; this is how.
             (Err(ended), connection) => match (*ended, connection) {

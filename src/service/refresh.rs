@@ -14,6 +14,7 @@ use super::{
 use crate::{
     connector::{Connector, Grant, OAuth, RefreshKind, RefreshLimit},
     domain::{
+        action::ConnectionAction,
         activity::{ActivityAction, ActivityOutcome},
         clock::random,
         connection::Connection,
@@ -58,15 +59,12 @@ impl Gateway {
         let (gateway, acting) = (self.clone(), acting.clone());
         self.in_own_task(async move {
             let site = acting.site();
-            let (connection, connector) = gateway.connection_with_connector(site, id).await?;
-            gateway.require_extra(&acting, &connector)?;
+            let (connection, connector) =
+                gateway.permitted_with_connector(&acting, id, ConnectionAction::Refresh).await?;
             let grant = gateway.open(site, id).await?.grant;
             if !is_refreshable(&connection, &connector, grant.as_ref()) {
-                return Err(Failure::Conflict(format!(
-                    "the credential of this connection cannot be refreshed: {} has no such call for {}, or has given no \
-                     refresh token",
-                    connector.display_name, connection.auth_flow
-                )));
+                // Of a grant that was stored before it was noted with it.
+                return Err(Failure::Conflict(format!("{} has given no refresh token", connector.display_name)));
             }
             let generation = gateway.generation(site, id).await?;
             match gateway.renew(site, id, generation, Some(&acting)).await? {
@@ -237,7 +235,8 @@ pub(super) fn is_refreshable(connection: &Connection, connector: &Connector, gra
     oauth_of(connector).is_ok_and(|(_, oauth)| can_renew(oauth, grant))
 }
 
-fn can_renew(oauth: &OAuth, grant: &Grant) -> bool {
+/// Whether a grant can be renewed at all.
+pub(super) fn can_renew(oauth: &OAuth, grant: &Grant) -> bool {
     match oauth.refresh {
         RefreshKind::None => false,
         RefreshKind::Mint => true,

@@ -9,7 +9,7 @@ use super::{
     gateway::Gateway,
     lifecycle::NO_CONNECTION,
     oauth_client::{OAuthFlow, oauth_of, refusal},
-    refresh::{By, Renewed, renew_at, renewal_activity},
+    refresh::{By, Renewed, can_renew, renew_at, renewal_activity},
     types::{Failure, OrInternal as _},
 };
 use crate::{
@@ -126,6 +126,7 @@ impl Gateway {
             scopes: fresh.scopes.clone(),
             expires_at: fresh.expires_at,
             renew_at: renew_at(self, flow.oauth, &fresh, self.now()),
+            refreshable: can_renew(flow.oauth, &fresh),
         };
         let settled = Settled {
             outcome: RenewalOutcome::Renewed,

@@ -56,6 +56,10 @@ impl Gateway {
             RetryClaim::ConnectionNotActive(state) => {
                 (RetryRejection::ConnectionNotActive, format!("the connection is {state}"))
             }
+            RetryClaim::SwitchedOff => (
+                RetryRejection::ConnectionNotActive,
+                "the connection's family is switched off in the site's settings".to_owned(),
+            ),
             RetryClaim::PayloadPurged => {
                 (RetryRejection::PayloadPurged, "the event's payload is not kept any more".to_owned())
             }

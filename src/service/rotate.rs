@@ -15,6 +15,7 @@ use super::{
 use crate::{
     connector::{Connector, Flow, SigningKeys, new_signing_secret},
     domain::{
+        action::ConnectionAction,
         activity::{ActivityAction, ActivityOutcome},
         clock::random,
         connection::Connection,
@@ -51,18 +52,13 @@ impl Gateway {
     pub async fn rotate(&self, acting: &Acting, input: RotateCredentials) -> Result<Rotation, Failure> {
         let (gateway, acting) = (self.clone(), acting.clone());
         self.in_own_task(async move {
-            let (connection, connector) = gateway.connection_with_connector(acting.site(), input.connection).await?;
-            gateway.require_extra(&acting, &connector)?;
+            let (connection, connector) =
+                gateway.permitted_with_connector(&acting, input.connection, ConnectionAction::Rotate).await?;
             let flow = flow_of(&connector, connection.auth_flow)?;
-            let replacement = match connection.auth_flow {
-                AuthFlow::Oauth => {
-                    return Err(Failure::Conflict(
-                        "an OAuth connection has no key to rotate: get it a fresh grant by reauthorizeConnection"
-                            .to_owned(),
-                    ));
-                }
-                AuthFlow::ApiKey | AuthFlow::Basic => gateway.new_fields(&acting, &connection, flow, &input).await?,
-                AuthFlow::SignedToken => gateway.new_secret(&acting, &connection, &input).await?,
+            let replacement = if connection.auth_flow == AuthFlow::SignedToken {
+                gateway.new_secret(&acting, &connection, &input).await?
+            } else {
+                gateway.new_fields(&acting, &connection, flow, &input).await?
             };
             gateway.test_and_replace(&acting, connection, &connector, flow, replacement).await
         })

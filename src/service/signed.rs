@@ -49,7 +49,7 @@ impl Gateway {
         if let Some(name) = input.display_name.as_deref() {
             validate::display_name("displayName", name)?;
         }
-        self.require_extra(acting, &connector)?;
+        self.require_new(acting, &connector)?;
         let operator = operator_of(acting)?;
         let values = flow.check(&input.fields).map_err(|violations| {
             let first = violations.into_iter().next();
@@ -106,7 +106,7 @@ impl Gateway {
             .ok_or(Failure::NotFound("signing offer"))?;
         let connector = self.connector_named(&offer.connector_slug)?;
         flow_of(&connector, AuthFlow::SignedToken)?;
-        self.require_extra(acting, &connector)?;
+        self.require_new(acting, &connector)?;
         let plain =
             self.keyring(site).await?.open(&Place::Offer { token }, &offer.sealed).or_internal("opening the offer")?;
         let offered: Offered =

@@ -1,6 +1,6 @@
 //! What the verbs take and give, and how they fail.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use url::Url;
@@ -14,6 +14,7 @@ use crate::domain::{
     id::{ConnectionId, SiteId},
     principal::Principal,
     secret::Secret,
+    settings::Settings,
     test_report::TestReport,
     vocabulary::vocabulary,
 };
@@ -25,11 +26,12 @@ pub struct Caller {
     pub request_id: String,
 }
 
-/// A caller with what its role may do, as read for this operation.
+/// A caller with what its role may do and what its site is set to, as read for this operation.
 #[derive(Clone, Debug)]
 pub struct Acting {
     pub caller: Caller,
     pub capabilities: Capabilities,
+    pub settings: Arc<Settings>,
 }
 
 impl Acting {
@@ -221,6 +223,8 @@ vocabulary! {
         PayloadInvalid = "payload_invalid",
         /// The same key came before with another event or payload.
         IdempotencyMismatch = "idempotency_mismatch",
+        /// The connector's family is switched off in the site's settings.
+        FamilyDisabled = "family_disabled",
         /// As many events wait for the connection as may.
         QueueFull = "queue_full",
     }

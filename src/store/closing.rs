@@ -8,10 +8,12 @@ use super::{
     connection::lock,
     database::{Conn, Db},
     error::Result,
+    fragment::Condition,
+    in_place,
     moment::At,
     renewal::read,
     schema::renewals,
-    transaction::{both, transaction},
+    transaction::{both, rows, transaction},
 };
 use crate::domain::id::{ConnectionId, SiteId};
 
@@ -77,6 +79,18 @@ pub(super) async fn reopen(conn: &mut Conn, connection: ConnectionId, due_at: Op
             .await
     )?;
     Ok(())
+}
+
+/// Those of these connections of the site that are being given up.
+pub async fn list(db: &Db, site: SiteId, ids: &[ConnectionId]) -> Result<Vec<ConnectionId>> {
+    let wanted = Condition::new("renewals.closing_since IS NOT NULL AND renewals.site_id = ")
+        .integer(site.get())
+        .and("")
+        .any_integer("renewals.connection_id", ids.iter().map(|id| id.0).collect());
+    let conn = &mut db.reader().await?;
+    let found: Vec<i64> =
+        in_place::brief(async { rows!(conn, renewals::table.filter(wanted).select(renewals::connection_id)) }).await?;
+    Ok(found.into_iter().map(ConnectionId).collect())
 }
 
 /// Whether a connection is being given up.

@@ -44,18 +44,20 @@ pub async fn purge_deliveries(db: &Db, site: SiteId, before: DateTime<Utc>, limi
     })
 }
 
-/// Ends deliveries of the site that were accepted by `before`, and whose connections have not been active since then;
-/// says how many. What somebody else has in hand, the connection included, is left to the next time.
+/// Ends deliveries of the site that were accepted by `before`, and whose connections have not been active since then, or
+/// have been switched off with their family; says how many. What somebody else has in hand, the connection included, is left to the next time.
 pub async fn expire_held(db: &Db, site: SiteId, before: DateTime<Utc>, now: DateTime<Utc>, limit: u32) -> Result<u64> {
     transaction!(db, conn => {
         let held = Statement::new(
             "SELECT d.id AS number FROM connections AS c CROSS JOIN deliveries AS d \
-             WHERE d.connection_id = c.id AND d.status = 'queued' AND c.state <> 'active' AND c.site_id = ",
+             WHERE d.connection_id = c.id AND d.status = 'queued' AND c.site_id = ",
         )
         .integer(site.get())
-        .sql(" AND c.state_changed_at <= ")
+        .sql(" AND ((c.state <> 'active' AND c.state_changed_at <= ")
         .moment(before)
-        .sql(" AND d.accepted_at <= ")
+        .sql(") OR c.switched_off_at <= ")
+        .moment(before)
+        .sql(") AND d.accepted_at <= ")
         .moment(before)
         .sql(" AND (d.lease_until IS NULL OR d.lease_until <= ")
         .moment(now)

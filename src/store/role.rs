@@ -25,8 +25,6 @@ use crate::domain::{
 pub const ROLES_MAX: usize = 100;
 
 /// The site's own roles, by name.
-///
-/// A capability that this release does not know is left out: a newer release may have written it.
 pub async fn list(db: &Db, site: SiteId) -> Result<Vec<(String, Capabilities)>> {
     let conn = &mut db.reader().await?;
     in_place::brief(read(conn, site)).await
@@ -40,13 +38,14 @@ async fn read(conn: &mut Conn, site: SiteId) -> Result<Vec<(String, Capabilities
             .order(roles::name_folded.asc())
             .select((roles::name, roles::capabilities))
     )?;
-    rows.into_iter()
-        .map(|(name, capabilities)| {
-            let words: Vec<String> = from_json(&capabilities)?;
-            let known: Vec<Capability> = words.iter().filter_map(|word| Capability::parse(word)).collect();
-            Ok((name, Capabilities::of(&known)))
-        })
-        .collect()
+    rows.into_iter().map(|(name, stored)| Ok((name, capabilities(&stored)?))).collect()
+}
+
+/// Reads stored capabilities. One that this release does not know is left out: a newer release may have written it.
+pub(super) fn capabilities(stored: &str) -> Result<Capabilities> {
+    let words: Vec<String> = from_json(stored)?;
+    let known: Vec<Capability> = words.iter().filter_map(|word| Capability::parse(word)).collect();
+    Ok(Capabilities::of(&known))
 }
 
 /// How a change of a site's roles ended. But for `Changed`, everything is as it was.

@@ -124,6 +124,8 @@ diesel::table! {
         operator_of_record -> BigInt,
         created_at -> Moment,
         updated_at -> Moment,
+        switched_off_at -> Nullable<Moment>,
+        refreshable -> Nullable<Bool>,
     }
 }
 

@@ -375,10 +375,10 @@ pub async fn roles_and_settings_keep_the_newest(fresh: Fresh) {
         error_pattern: ErrorPattern { failed_attempts: 3, minutes: 1 },
         ..Settings::default()
     };
-    settings::save(db, SITE, at(0), &Settings::default()).await.unwrap();
-    settings::save(db, SITE, at(1), &own).await.unwrap();
+    fixtures::save_settings(db, at(0), Settings::default()).await;
+    fixtures::save_settings(db, at(1), own.clone()).await;
     assert_eq!(settings::find(db, SITE).await.unwrap(), own);
-    assert!(activity::find(db, SITE, ActivityId(4)).await.unwrap().is_none());
+    assert!(activity::find(db, SITE, ActivityId(6)).await.unwrap().is_none());
 }
 
 super::on_both!(

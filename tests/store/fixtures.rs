@@ -10,7 +10,7 @@ use integrations_gateway::{
         event::StreamEvent,
         id::{ConnectionId, OperatorId, SiteId},
         principal::Actor,
-        settings::ErrorPattern,
+        settings::{ErrorPattern, Settings},
         state::Observation,
         test_report::{TestOutcome, TestProof, TestReport},
     },
@@ -18,7 +18,7 @@ use integrations_gateway::{
         Db, NewActivity, Seal, SealedCredential,
         connection::{self, NewConnection, Observed, Report},
         delivery::{self, After, Attempt, Claim, Inserted, NewDelivery, Settled, Settlement},
-        stream,
+        settings, stream,
     },
 };
 
@@ -64,6 +64,7 @@ pub fn new_connection(name: &str) -> NewConnection {
         consume_offer: None,
         authorization: None,
         renew_at: None,
+        refreshable: None,
     }
 }
 
@@ -224,4 +225,13 @@ impl Dice {
         let index = usize::try_from(self.below(of.len() as u64)).expect("an index");
         of[index]
     }
+}
+
+/// Gives the site these settings.
+pub async fn save_settings(db: &Db, now: DateTime<Utc>, new: Settings) {
+    let decide = move |_: &Settings| {
+        let activity = activity(ActivityAction::SettingsChanged);
+        Some(settings::Changed { settings: new.clone(), switched_off: Vec::new(), activity })
+    };
+    settings::change(db, SITE, now, decide).await.expect("the settings are stored");
 }

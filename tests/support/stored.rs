@@ -35,13 +35,7 @@ impl TestApp {
             capabilities.iter().map(|name| Capability::parse(name).expect("a capability")).collect();
         let site = SiteId::from_claimed_row(1);
         let now = integrations_gateway::domain::clock::Clock::now(&*self.clock);
-        let activity = NewActivity {
-            action: ActivityAction::RoleSaved,
-            actor: None,
-            connection: None,
-            outcome: ActivityOutcome::Succeeded,
-            detail: None,
-        };
+        let activity = activity(ActivityAction::RoleSaved);
         let saved = store::role::save(&db, site, now, name, Capabilities::of(&capabilities), activity).await;
         assert_eq!(saved.expect("saved"), store::role::RoleChange::Changed);
     }
@@ -52,7 +46,11 @@ impl TestApp {
         change(&mut settings);
         let site = SiteId::from_claimed_row(1);
         let now = integrations_gateway::domain::clock::Clock::now(&*self.clock);
-        store::settings::save(&self.database().await, site, now, &settings).await.expect("saved");
+        let decide = move |_: &Settings| {
+            let activity = activity(ActivityAction::SettingsChanged);
+            Some(store::settings::Changed { settings: settings.clone(), switched_off: Vec::new(), activity })
+        };
+        store::settings::change(&self.database().await, site, now, decide).await.expect("saved");
     }
 
     /// The opened keys of the first site.
@@ -71,4 +69,8 @@ impl TestApp {
         let settings = store::DatabaseSettings { url: self.database_url().to_owned(), pool: 2, ca_pem: None };
         Db::open(&settings, SeededEntropy::new(99)).await.expect("the database")
     }
+}
+
+fn activity(action: ActivityAction) -> NewActivity {
+    NewActivity { action, actor: None, connection: None, outcome: ActivityOutcome::Succeeded, detail: None }
 }

@@ -54,6 +54,8 @@ pub struct NewConnection {
     pub authorization: Option<AuthorizationId>,
     /// When its credential is to be renewed.
     pub renew_at: Option<DateTime<Utc>>,
+    /// Whether its grant can be renewed; `None` where it has none.
+    pub refreshable: Option<bool>,
 }
 
 #[derive(Clone, Insertable)]
@@ -84,6 +86,7 @@ struct NewRow {
     operator_of_record: i64,
     created_at: At,
     updated_at: At,
+    refreshable: Option<bool>,
 }
 
 impl NewRow {
@@ -114,6 +117,7 @@ impl NewRow {
             operator_of_record: new.operator.0,
             created_at: At(now),
             updated_at: At(now),
+            refreshable: new.refreshable,
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Granted {
     pub scopes: Vec<String>,
     pub expires_at: Option<DateTime<Utc>>,
     pub renew_at: Option<DateTime<Utc>>,
+    /// Whether it can be renewed.
+    pub refreshable: bool,
 }
 
 /// A fresh grant of a connection that had one before.
@@ -166,10 +168,12 @@ async fn keep(conn: &mut Conn, site: SiteId, row: &mut ConnectionRow, granted: &
     let changed = row.scopes_granted != json(&scopes);
     row.scopes_granted = json(&scopes);
     row.expires_at = granted.expires_at.map(At);
+    row.refreshable = Some(granted.refreshable);
     let set = (
         connections::scopes_granted.eq(&row.scopes_granted),
         connections::scopes_joined.eq(joined(&scopes)),
         connections::expires_at.eq(row.expires_at),
+        connections::refreshable.eq(row.refreshable),
     );
     both!(
         conn,

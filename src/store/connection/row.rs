@@ -66,6 +66,10 @@ pub(in crate::store) struct ConnectionRow {
     #[diesel(skip_update)]
     pub(in crate::store) created_at: At,
     pub(in crate::store) updated_at: At,
+    #[diesel(skip_update)]
+    pub(in crate::store) switched_off_at: Option<At>,
+    #[diesel(skip_update)]
+    pub(in crate::store) refreshable: Option<bool>,
 }
 
 /// The part of a connection's row that is shown: what readings read.
@@ -91,6 +95,7 @@ pub(in crate::store) struct ShownRow {
     pub(in crate::store) operator_of_record: i64,
     pub(in crate::store) created_at: At,
     pub(in crate::store) updated_at: At,
+    pub(in crate::store) refreshable: Option<bool>,
 }
 
 impl From<ConnectionRow> for ShownRow {
@@ -115,6 +120,7 @@ impl From<ConnectionRow> for ShownRow {
             operator_of_record: row.operator_of_record,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            refreshable: row.refreshable,
         }
     }
 }
@@ -151,6 +157,7 @@ impl TryFrom<ShownRow> for Connection {
             operator_of_record: OperatorId(row.operator_of_record),
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,
+            refreshable: row.refreshable,
         })
     }
 }

@@ -18,7 +18,7 @@ pub(super) const WAITING: &str = "WITH RECURSIVE waiting (connection_id) AS (\
     WHERE more.status = 'queued' AND more.connection_id > waiting.connection_id) \
     FROM waiting WHERE waiting.connection_id IS NOT NULL)";
 
-const ACTIVE: &str = " FROM waiting CROSS JOIN connections AS c WHERE c.id = waiting.connection_id AND c.state = 'active' AND NOT EXISTS \
+const ACTIVE: &str = " FROM waiting CROSS JOIN connections AS c WHERE c.id = waiting.connection_id AND c.state = 'active' AND c.switched_off_at IS NULL AND NOT EXISTS \
      (SELECT 1 FROM renewals AS r WHERE r.connection_id = c.id AND r.closing_since IS NOT NULL)";
 
 /// The ids of deliveries that may be tried now, fairest first: the sites take turns, and within a site
@@ -52,7 +52,7 @@ pub(super) fn due(now: DateTime<Utc>, limit: u32, per_connection: u32, busy: &[C
         .sql(format!(") ORDER BY x.next_attempt_at, x.id LIMIT {per_connection})"))
         .each("", " AS d")
         .sql(
-            " WHERE c.id = waiting.connection_id AND c.state = 'active' AND NOT EXISTS \
+            " WHERE c.id = waiting.connection_id AND c.state = 'active' AND c.switched_off_at IS NULL AND NOT EXISTS \
      (SELECT 1 FROM renewals AS r WHERE r.connection_id = c.id AND r.closing_since IS NOT NULL) AND NOT (",
         )
         .any_integer("c.id", busy.iter().map(|id| id.0).collect())

@@ -39,6 +39,8 @@ pub enum RetryClaim {
     Superseded,
     ConnectionRemoved,
     ConnectionNotActive(ConnectionState),
+    /// The family of the connection is switched off.
+    SwitchedOff,
     PayloadPurged,
 }
 
@@ -80,6 +82,7 @@ pub async fn claim_retry(
             return Ok(RetryClaim::NotFailed);
         }
         match owner.state()? {
+            ConnectionState::Active if owner.switched_off_at.is_some() => return Ok(RetryClaim::SwitchedOff),
             ConnectionState::Active => {}
             state => return Ok(RetryClaim::ConnectionNotActive(state)),
         }

@@ -47,13 +47,16 @@ pub(in crate::store) struct DeliveryRow {
     pub(in crate::store) retry_batch: Option<i64>,
 }
 
-/// The state of a delivery's connection; null where that is gone.
+/// The state of a delivery's connection, or that its family is switched off; null where it is gone.
 pub(super) fn connection_state() -> Fragment<Nullable<Text>> {
-    Fragment::new("(SELECT owner.state FROM connections AS owner WHERE owner.id = deliveries.connection_id)")
+    Fragment::new(
+        "(SELECT CASE WHEN owner.switched_off_at IS NULL THEN owner.state ELSE 'switched_off' END \
+         FROM connections AS owner WHERE owner.id = deliveries.connection_id)",
+    )
 }
 
 impl DeliveryRow {
-    /// The delivery, given its connection's state: queued and not active means held.
+    /// The delivery, given what [`connection_state`] says: queued and not active means held.
     pub(super) fn delivery(&self, connection_state: Option<&str>) -> Result<Delivery> {
         let stored = word(&self.status, DeliveryStatus::parse)?;
         let waits = word_or_none(self.waiting_for.as_deref(), DeliveryWait::parse)?;

@@ -1,0 +1,75 @@
+//! What a site can tune.
+
+use async_graphql::{Description, Object, SimpleObject};
+
+use super::enums::{Capability, ConnectorFamily};
+use crate::domain::settings;
+
+/// What the site can tune. A change holds at once, for what is queued too.
+#[derive(Description)]
+pub struct Settings(pub(super) settings::Settings);
+
+#[Object(use_type_description)]
+impl Settings {
+    /// How long a delivery is kept after its end, with its entries and its payload.
+    async fn delivery_log_retention_days(&self) -> i32 {
+        number(self.0.delivery_log_retention_days)
+    }
+
+    /// Waiting times between attempts, in seconds; their number bounds the attempts.
+    async fn retry_schedule_seconds(&self) -> Vec<i32> {
+        self.0.retry_schedule_seconds.iter().copied().map(number).collect()
+    }
+
+    /// How long a vendor may take to answer an event.
+    async fn delivery_timeout_ms(&self) -> i32 {
+        number(self.0.delivery_timeout_ms)
+    }
+
+    /// How long an event may wait for its connection before it fails with `HOLD_EXPIRED`.
+    async fn hold_limit_hours(&self) -> i32 {
+        number(self.0.hold_limit_hours)
+    }
+
+    async fn error_pattern(&self) -> ErrorPattern {
+        let pattern = self.0.error_pattern;
+        ErrorPattern { failed_attempts: number(pattern.failed_attempts), minutes: number(pattern.minutes) }
+    }
+
+    /// What the site asks of families of connectors, in the order of families; those that are not here are as the
+    /// product has them.
+    async fn family_overrides(&self) -> Vec<FamilyOverride> {
+        self.0.family_overrides.iter().map(FamilyOverride::from).collect()
+    }
+}
+
+fn number(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+/// A connection turns to ERROR once this many attempts in a row have failed, the first of them at least so long ago.
+#[derive(SimpleObject)]
+pub struct ErrorPattern {
+    failed_attempts: i32,
+    minutes: i32,
+}
+
+/// What the site asks of one family of connectors.
+#[derive(SimpleObject)]
+pub struct FamilyOverride {
+    family: ConnectorFamily,
+    /// Needed besides an action's own for every credential action; they add to what the product asks for.
+    extra_capabilities: Vec<Capability>,
+    /// A family that is switched off takes no new connections and no events; what it had queued is held.
+    enabled: bool,
+}
+
+impl From<&settings::FamilyOverride> for FamilyOverride {
+    fn from(own: &settings::FamilyOverride) -> Self {
+        Self {
+            family: own.family.into(),
+            extra_capabilities: own.extra_capabilities.iter().map(Capability::from).collect(),
+            enabled: own.enabled,
+        }
+    }
+}
