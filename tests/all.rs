@@ -13,6 +13,7 @@ mod fuzz;
 mod guards;
 mod health;
 mod house;
+mod keys;
 mod library;
 mod main_job;
 mod manifests;

@@ -152,6 +152,7 @@ impl App {
                 return_origins: config.return_origins.clone(),
             },
         });
+        rewrap_keys(&gateway).await?;
         let stop_web = CancellationToken::new();
         let tasks = TaskTracker::new();
         let connections = Connections::new(
@@ -204,6 +205,7 @@ impl App {
             ));
             workers.spawn(worker::renew(gateway.clone(), Arc::clone(&clock), stop_workers.clone()));
             workers.spawn(worker::check(gateway.clone(), Arc::clone(&clock), stop_workers.clone()));
+            workers.spawn(worker::reseal(gateway.clone(), Arc::clone(&clock), stop_workers.clone()));
             workers.spawn(worker::purge(gateway.clone(), Arc::clone(&clock), stop_workers.clone()));
         }
         if matches!(db.kind(), DatabaseKind::Postgres) {
@@ -299,6 +301,18 @@ async fn check_master_keys(db: &Db, vault: &Vault) -> Result<(), StartError> {
              newer one if there is one: new:BASE64,{id}:BASE64"
         ))),
     }
+}
+
+/// Wraps sites' keys by the newest master key, and refuses to start with one that is not what it was.
+async fn rewrap_keys(gateway: &Gateway) -> Result<(), StartError> {
+    let rewrapped = gateway
+        .rewrap_keys()
+        .await
+        .map_err(|problem| StartError::Setting(format!("GATEWAY_MASTER_KEYS: {problem}")))?;
+    if rewrapped > 0 {
+        tracing::info!(rewrapped, "sites' keys are wrapped by the newest master key now");
+    }
+    Ok(())
 }
 
 /// As many as are set, but no more than three quarters of the files that the process may open: the database, calls and

@@ -202,7 +202,10 @@ impl Query {
     #[graphql(directive = requires::apply(Capability::ManageSettings))]
     async fn settings(&self, context: &Context<'_>) -> Guarded<Settings> {
         let scope = scope::of(context);
-        let settings = async { scope.gateway.settings(scope.site()).await.map(Settings) };
+        let settings = async {
+            let settings = scope.gateway.settings(scope.site()).await?;
+            Ok(Settings { scope: SharedScope::clone(scope), settings })
+        };
         guarded_some(scope, Needs::ManageSettings, settings).await
     }
 }

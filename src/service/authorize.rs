@@ -245,8 +245,7 @@ impl Gateway {
 
     pub(super) async fn open_authorization(&self, stored: &StoredAuthorization) -> Result<Pending, Failure> {
         let place = Place::Authorization { token: &stored.authorization.token };
-        let plain =
-            self.keyring(stored.site).await?.open(&place, &stored.sealed).or_internal("opening the authorization")?;
+        let plain = self.unseal(stored.site, &place, &stored.sealed, "opening the authorization").await?;
         serde_json::from_slice(plain.expose()).map_err(|_| "no authorization").or_internal("reading the authorization")
     }
 

@@ -167,12 +167,11 @@ impl Gateway {
     pub(super) async fn open_to_replace(&self, site: SiteId, connection: ConnectionId) -> Result<Held, Failure> {
         let parts =
             store::credential::list(&self.db, site, connection).await.or_internal("reading the sealed credential")?;
-        let keyring = self.keyring(site).await?;
         let (mut opened, mut grant) = (None, None);
         let mut secrets = SigningSecrets::default();
         for part in &parts {
             let place = Place::Credential { connection, name: &part.name };
-            let plain = keyring.open(&place, &part.blob).or_internal("opening the credential")?;
+            let plain = self.unseal(site, &place, &part.blob, "opening the credential").await?;
             match part.name.as_str() {
                 FIELDS => opened = Some(Values::from_json(&plain).or_internal("reading the opened credential")?),
                 GRANT => grant = Some(Grant::from_json(&plain).or_internal("reading the opened grant")?),

@@ -147,8 +147,8 @@ impl Gateway {
                 "the connector takes no event of this type any more",
             )));
         };
-        let keyring = self.keyring(claim.site).await?;
-        let Ok(payload) = keyring.open_payload(&delivery.message_id, &claim.payload) else {
+        let payload = self.unseal_payload(claim.site, &delivery.message_id, &claim.payload).await?;
+        let Ok(payload) = payload else {
             tracing::error!(delivery = delivery.id.0, "the stored payload does not open");
             let why = "the stored payload could not be opened";
             return Ok(Some(Brought::no_call(DeliveryFailure::VendorRejected, why)));

@@ -30,7 +30,7 @@ use crate::{
     },
     egress::Egress,
     store::{self, ConnectionRef, Db, NewActivity},
-    vault::{Keyring, Vault, WrappedKey},
+    vault::{Keyring, Vault},
 };
 
 /// How many sites' opened keys, and how many operators' names, are remembered at most.
@@ -84,7 +84,10 @@ pub struct Inner {
     /// How many events wait for the connections that were dispatched to lately.
     pub(super) backlogs: Backlogs,
     tasks: TaskTracker,
-    keyrings: Mutex<HashMap<SiteId, Arc<Keyring>>>,
+    /// Sites' opened keys, and when they were read.
+    pub(super) keyrings: Mutex<HashMap<SiteId, (Arc<Keyring>, DateTime<Utc>)>>,
+    /// Sites whose older keys could not go, and when that is looked at again.
+    pub(super) kept_keys: Mutex<HashMap<SiteId, DateTime<Utc>>>,
     /// Operators as they were last noted, so that a request of a known one writes nothing.
     noted: Mutex<HashMap<(SiteId, i64), Option<String>>>,
 }
@@ -119,6 +122,7 @@ impl Gateway {
             backlogs: Backlogs::default(),
             tasks: TaskTracker::new(),
             keyrings: Mutex::default(),
+            kept_keys: Mutex::default(),
             noted: Mutex::default(),
         }))
     }
@@ -228,33 +232,6 @@ impl Gateway {
         now_ms(&*self.clock)
     }
 
-    /// The site's opened keys; the first call for a site makes its key.
-    pub(super) async fn keyring(&self, site: SiteId) -> Result<Arc<Keyring>, Failure> {
-        if let Some(keyring) = lock(&self.keyrings).get(&site) {
-            return Ok(Arc::clone(keyring));
-        }
-        let mut rows = store::site::keys(&self.db, site).await.or_internal("reading the site's keys")?;
-        if rows.is_empty() {
-            let first = self.vault.new_site_key(site, 1).or_internal("making the site's key")?;
-            let row = store::site::SiteKeyRow {
-                version: first.version,
-                master_key_id: first.master_key_id,
-                wrapped: first.wrapped,
-                created_at: self.now(),
-            };
-            store::site::create(&self.db, site, self.now(), row).await.or_internal("storing the site's key")?;
-            // Another replica may have been first: what is stored is what counts.
-            rows = store::site::keys(&self.db, site).await.or_internal("reading the site's keys")?;
-        }
-        let wrapped: Vec<WrappedKey> = rows
-            .into_iter()
-            .map(|row| WrappedKey { version: row.version, master_key_id: row.master_key_id, wrapped: row.wrapped })
-            .collect();
-        let keyring = Arc::new(self.vault.open_keys(site, &wrapped).or_internal("opening the site's keys")?);
-        remember(&self.keyrings, site, Arc::clone(&keyring));
-        Ok(keyring)
-    }
-
     /// Says that a site's stream has grown.
     pub(super) fn committed(&self, site: SiteId) {
         self.bus.wake_site(site);
@@ -295,7 +272,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn remember<K: std::hash::Hash + Eq, V>(map: &Mutex<HashMap<K, V>>, key: K, value: V) {
+pub(super) fn remember<K: std::hash::Hash + Eq, V>(map: &Mutex<HashMap<K, V>>, key: K, value: V) {
     let mut map = lock(map);
     if map.len() >= REMEMBERED {
         map.clear();

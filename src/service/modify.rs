@@ -16,7 +16,8 @@ use crate::{
         connection::Connection,
         id::{ConnectionId, SiteId},
     },
-    store::{self, NewActivity, StoreError, connection::Configured},
+    store::{self, NewActivity, SealedCredential, StoreError, connection::Configured},
+    vault::Place,
 };
 
 impl Gateway {
@@ -106,18 +107,44 @@ impl Gateway {
         &self,
         site: SiteId,
         id: ConnectionId,
-        configured: Configured,
+        mut configured: Configured,
         entry: NewActivity,
     ) -> Result<Connection, Failure> {
-        let stored = Box::pin(store::connection::configure(&self.db, site, id, self.now(), configured, entry)).await;
-        let connection = match stored {
-            Err(StoreError::CredentialChanged) => {
-                return Err(Failure::Conflict("somebody else has changed this connection meanwhile: try again".into()));
+        let connection = loop {
+            let change = configured.clone();
+            let stored = store::connection::configure(&self.db, site, id, self.now(), change, entry.clone());
+            match Box::pin(stored).await {
+                Err(StoreError::CredentialChanged) => {
+                    configured.replaces = Some(self.resealed(site, id, configured.replaces.as_ref()).await?);
+                }
+                other => break other.or_internal("storing the change")?.ok_or(NO_CONNECTION)?,
             }
-            other => other.or_internal("storing the change")?.ok_or(NO_CONNECTION)?,
         };
         self.committed(site);
         self.bus.wake_deliveries();
         Ok(connection)
+    }
+
+    /// A part of a credential as it is now, where it is what it was and only its seal is another: the site's key has been
+    /// rotated meanwhile.
+    async fn resealed(
+        &self,
+        site: SiteId,
+        id: ConnectionId,
+        before: Option<&SealedCredential>,
+    ) -> Result<SealedCredential, Failure> {
+        let parts = store::credential::list(&self.db, site, id).await.or_internal("reading the sealed credential")?;
+        if let Some(before) = before
+            && let Some(now) = parts.into_iter().find(|part| part.name == before.name)
+            && now.key_version > before.key_version
+        {
+            let place = Place::Credential { connection: id, name: &before.name };
+            let doing = "opening the credential";
+            let was = self.unseal(site, &place, &before.blob, doing).await?;
+            if self.unseal(site, &place, &now.blob, doing).await?.expose() == was.expose() {
+                return Ok(now);
+            }
+        }
+        Err(Failure::Conflict("somebody else has changed this connection meanwhile: try again".into()))
     }
 }

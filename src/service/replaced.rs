@@ -153,8 +153,7 @@ impl Gateway {
 
     async fn open_replaced(&self, stored: &StoredAuthorization) -> Result<(Values, Grant), Failure> {
         let place = Place::Authorization { token: &stored.authorization.token };
-        let plain = self.keyring(stored.site).await?.open(&place, &stored.sealed);
-        let plain = plain.or_internal("opening the grant before")?;
+        let plain = self.unseal(stored.site, &place, &stored.sealed, "opening the grant before").await?;
         let owed: Owed = serde_json::from_slice(plain.expose()).map_err(|_| "no grant").or_internal("reading it")?;
         let values = Values::from_json(&bytes(&owed.fields)).or_internal("reading the fields")?;
         let grant = Grant::from_json(&bytes(&owed.grant)).or_internal("reading the grant before")?;

@@ -107,8 +107,7 @@ impl Gateway {
         let connector = self.connector_named(&offer.connector_slug)?;
         flow_of(&connector, AuthFlow::SignedToken)?;
         self.require_new(acting, &connector)?;
-        let plain =
-            self.keyring(site).await?.open(&Place::Offer { token }, &offer.sealed).or_internal("opening the offer")?;
+        let plain = self.unseal(site, &Place::Offer { token }, &offer.sealed, "opening the offer").await?;
         let offered: Offered =
             serde_json::from_slice(plain.expose()).map_err(|_| "no offer").or_internal("reading the offer")?;
         let values = Values::from_json(&SecretBytes::new(offered.fields.clone().into_bytes()))

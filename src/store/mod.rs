@@ -34,6 +34,7 @@ pub mod history;
 pub mod offer;
 pub mod operator;
 pub mod renewal;
+pub mod reseal;
 pub mod retention;
 pub mod role;
 pub mod rollup;

@@ -12,7 +12,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::{BigInt, Binary, Integer, Text};
+    use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text};
     use crate::store::moment::Moment;
 
     site_keys (site_id, version) {
@@ -21,6 +21,7 @@ diesel::table! {
         master_key_id -> Text,
         wrapped -> Binary,
         created_at -> Moment,
+        payloads_done_to -> Nullable<BigInt>,
     }
 }
 

@@ -23,16 +23,30 @@ pub struct SiteKeyRow {
     pub wrapped: Vec<u8>,
     #[diesel(deserialize_as = At)]
     pub created_at: DateTime<Utc>,
+    /// Up to which delivery payloads have been sealed anew with it; `None` once all are.
+    pub payloads_done_to: Option<i64>,
 }
 
 #[derive(Insertable)]
 #[diesel(table_name = site_keys)]
-struct NewKey<'a> {
+pub(super) struct NewKey<'a> {
     site_id: i64,
     version: i32,
     master_key_id: &'a str,
     wrapped: &'a [u8],
     created_at: At,
+}
+
+impl<'a> NewKey<'a> {
+    pub(super) fn of(site: SiteId, key: &'a SiteKeyRow) -> Self {
+        Self {
+            site_id: site.get(),
+            version: key.version,
+            master_key_id: &key.master_key_id,
+            wrapped: &key.wrapped,
+            created_at: At(key.created_at),
+        }
+    }
 }
 
 /// Sites after `after`, in the order of their numbers. For the worker, which has every site's rows to look after.
@@ -86,13 +100,7 @@ pub async fn create(db: &Db, site: SiteId, now: DateTime<Utc>, key: SiteKeyRow) 
         both!(
             conn,
             diesel::insert_into(site_keys::table)
-                .values(NewKey {
-                    site_id: site.get(),
-                    version: key.version,
-                    master_key_id: &key.master_key_id,
-                    wrapped: &key.wrapped,
-                    created_at: At(key.created_at),
-                })
+                .values(NewKey::of(site, &key))
                 .on_conflict_do_nothing()
                 .execute(conn)
                 .await

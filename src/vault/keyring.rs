@@ -128,6 +128,24 @@ impl Keyring {
         derive(self.key(version)?, head).open(&self.payload_context(head, message_id), rest)
     }
 
+    /// Seals a payload anew with a key derived for this day and replica; `None` where the site's newest key seals it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn reseal_payload(
+        &self,
+        day: NaiveDate,
+        replica: [u8; 8],
+        message_id: &str,
+        blob: &[u8],
+    ) -> Result<Option<Vec<u8>>, VaultError> {
+        if read_head(PAYLOAD_FORMAT, blob)?.0 == self.newest() {
+            return Ok(None);
+        }
+        let plain = self.open_payload(message_id, blob)?;
+        self.seal_payload(day, replica, message_id, plain.expose()).map(Some)
+    }
+
     fn place_context(&self, head: &[u8], place: &Place<'_>) -> Vec<u8> {
         let site = self.site.get().to_be_bytes();
         match place {

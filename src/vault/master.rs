@@ -11,7 +11,7 @@ use super::{
 use crate::domain::{
     clock::{Entropy, SharedEntropy},
     id::SiteId,
-    secret::Secret,
+    secret::{Secret, SecretBytes},
 };
 
 const PURPOSE: &[u8] = b"integrations-gateway site key v1";
@@ -110,6 +110,29 @@ impl Vault {
         Ok(WrappedKey { version, master_key_id: id.clone(), wrapped })
     }
 
+    /// Wraps a site's key by the newest master key; `None` where it is.
+    ///
+    /// # Errors
+    /// As [`Self::open_keys`].
+    pub fn rewrap(&self, site: SiteId, wrapped: &WrappedKey) -> Result<Option<WrappedKey>, VaultError> {
+        let plain = self.unwrap(site, wrapped)?;
+        let (id, master) = self.keys.newest();
+        if wrapped.master_key_id == *id {
+            return Ok(None);
+        }
+        let context = wrapping_context(site, wrapped.version);
+        let anew = master.seal(&*self.entropy, &context, plain.expose())?;
+        Ok(Some(WrappedKey { version: wrapped.version, master_key_id: id.clone(), wrapped: anew }))
+    }
+
+    fn unwrap(&self, site: SiteId, wrapped: &WrappedKey) -> Result<SecretBytes, VaultError> {
+        let master = self
+            .keys
+            .find(&wrapped.master_key_id)
+            .ok_or_else(|| VaultError::UnknownMasterKey { id: wrapped.master_key_id.clone() })?;
+        master.open(&wrapping_context(site, wrapped.version), &wrapped.wrapped)
+    }
+
     /// Opens all of a site's data keys.
     ///
     /// # Errors
@@ -119,11 +142,7 @@ impl Vault {
     pub fn open_keys(&self, site: SiteId, keys: &[WrappedKey]) -> Result<Keyring, VaultError> {
         let mut opened = Vec::with_capacity(keys.len());
         for wrapped in keys {
-            let master = self
-                .keys
-                .find(&wrapped.master_key_id)
-                .ok_or_else(|| VaultError::UnknownMasterKey { id: wrapped.master_key_id.clone() })?;
-            let plain = master.open(&wrapping_context(site, wrapped.version), &wrapped.wrapped)?;
+            let plain = self.unwrap(site, wrapped)?;
             opened.push((wrapped.version, Key::from_slice(plain.expose()).ok_or(VaultError::Malformed)?));
         }
         Keyring::new(site, opened, SharedEntropy::clone(&self.entropy))

@@ -7,10 +7,12 @@ mod check;
 mod deliver;
 mod purge;
 mod renew;
+mod reseal;
 mod watch;
 
 pub use check::check;
 pub use deliver::{DeliverLimits, deliver};
 pub use purge::purge;
 pub use renew::renew;
+pub use reseal::reseal;
 pub use watch::watch;

@@ -330,6 +330,7 @@ pub async fn the_first_site_key_stays(fresh: Fresh) {
         master_key_id: "2030".to_owned(),
         wrapped: vec![wrapped; 60],
         created_at: at(0),
+        payloads_done_to: Some(0),
     };
     let racing = (0..8).map(|n| {
         let (db, key) = (db.clone(), key(n));

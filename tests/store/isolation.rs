@@ -53,7 +53,13 @@ pub async fn another_sites_rows_cannot_be_read(fresh: Fresh) {
     .await
     .unwrap();
     fixtures::save_settings(db, at(0), Settings { hold_limit_hours: 1, ..Settings::default() }).await;
-    let key = SiteKeyRow { version: 1, master_key_id: "m".to_owned(), wrapped: vec![1], created_at: at(0) };
+    let key = SiteKeyRow {
+        version: 1,
+        master_key_id: "m".to_owned(),
+        wrapped: vec![1],
+        created_at: at(0),
+        payloads_done_to: None,
+    };
     site::create(db, SITE, at(0), key).await.unwrap();
     let page = PageRequest::default();
 

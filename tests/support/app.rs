@@ -78,14 +78,16 @@ pub struct TestApp {
 }
 
 /// What a restart keeps.
+#[derive(Clone)]
 struct Setup {
-    directory: tempfile::TempDir,
+    directory: Arc<tempfile::TempDir>,
     database_url: String,
     connectors_dir: Option<std::path::PathBuf>,
     connect_to: Option<String>,
     ca_pem: Option<String>,
     oauth_apps: HashMap<String, OAuthClient>,
     seed: u64,
+    master_keys: String,
     introspection: Introspection,
     limits: Limits,
     dev: bool,
@@ -155,7 +157,7 @@ impl TestApp {
             Database::Postgres => postgres::database().await,
         };
         let setup = Setup {
-            directory,
+            directory: Arc::new(directory),
             database_url,
             connectors_dir,
             connect_to: vendor.map(Vendor::connect_to),
@@ -164,6 +166,7 @@ impl TestApp {
             seed: 1,
             introspection: Introspection::On,
             limits: limits(),
+            master_keys: MASTER_KEYS.to_owned(),
             dev: true,
             trusted_proxies: Vec::new(),
             timeouts: Timeouts::default(),
@@ -214,6 +217,29 @@ impl TestApp {
         self.again(true).await
     }
 
+    /// As [`Self::restart`], with these master keys.
+    pub async fn restart_with_keys(mut self, keys: &str) -> Self {
+        keys.clone_into(&mut self.setup.master_keys);
+        self.again(true).await
+    }
+
+    /// Why no gateway starts with these master keys on the same database.
+    pub async fn refused_with_keys(&self, keys: &str) -> String {
+        let setup = Setup { master_keys: keys.to_owned(), ..self.setup.clone() };
+        let entropy = SeededEntropy::new(setup.seed + 1_000);
+        let wiring = Wiring { clock: self.clock.clone(), entropy, workers: false, timeouts: setup.timeouts };
+        match App::start(config(&setup), wiring).await {
+            Ok(_) => panic!("it starts"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Another gateway on the same database, by the same clock; it delivers nothing.
+    pub async fn beside(&self) -> Self {
+        let setup = Setup { seed: self.setup.seed + 100, ..self.setup.clone() };
+        Self::boot(setup, Arc::clone(&self.clock), false).await
+    }
+
     /// As [`Self::restart`], but not for newcomers.
     pub async fn restart_as_in_production(mut self) -> Self {
         self.setup.dev = false;
@@ -233,7 +259,7 @@ impl TestApp {
     }
 
     /// Stops, and hands over the directory with the database's files.
-    pub async fn stop_and_keep_files(self) -> tempfile::TempDir {
+    pub async fn stop_and_keep_files(self) -> Arc<tempfile::TempDir> {
         self.app.stop().await;
         self.setup.directory
     }
@@ -331,7 +357,7 @@ fn config(setup: &Setup) -> Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         public_url: None,
         base_path: String::new(),
-        master_keys: MasterKeys::parse(MASTER_KEYS).expect("keys"),
+        master_keys: MasterKeys::parse(&setup.master_keys).expect("keys"),
         tokens: tokens(),
         connectors_dir: setup.connectors_dir.clone(),
         oauth_apps: setup.oauth_apps.clone(),

@@ -10,8 +10,8 @@ use crate::{
     graphql::{
         enums::{Capability, ConnectorFamily},
         guard::{Guarded, guarded_some, requires},
-        scope,
-        settings::Settings,
+        scope::{self, SharedScope},
+        settings::{Settings, SiteKey},
     },
     service::UpdateSettings,
 };
@@ -60,6 +60,12 @@ pub struct UpdateSettingsPayload {
     settings: Settings,
 }
 
+/// The key that seals from now on.
+#[derive(SimpleObject)]
+pub struct RotateSiteKeyPayload {
+    site_key: SiteKey,
+}
+
 #[Object]
 impl Tuning {
     /// Changes what the site can tune. It holds at once, for what is queued too.
@@ -72,9 +78,22 @@ impl Tuning {
         let scope = scope::of(context);
         guarded_some(scope, Needs::ManageSettings, async {
             let settings = scope.gateway.update_settings(&scope.acting, input.into()).await?;
-            Ok(UpdateSettingsPayload { settings: Settings(settings) })
+            Ok(UpdateSettingsPayload { settings: Settings { scope: SharedScope::clone(scope), settings } })
         })
         .await
+    }
+
+    /// Gives the site another encryption key, which seals from now on. What older keys seal is sealed anew in the
+    /// background while everything goes on: `settings { siteKey { recordsToReseal } }` says how much is left. An hour
+    /// later at the earliest the older keys are gone.
+    #[graphql(directive = requires::apply(Capability::ManageSettings))]
+    async fn rotate_site_key(&self, context: &Context<'_>) -> Guarded<RotateSiteKeyPayload> {
+        let scope = scope::of(context);
+        let rotated = async {
+            let key = scope.gateway.rotate_site_key(&scope.acting).await?;
+            Ok(RotateSiteKeyPayload { site_key: key.into() })
+        };
+        guarded_some(scope, Needs::ManageSettings, rotated).await
     }
 }
 
