@@ -30,5 +30,6 @@ mod secrets;
 mod settings;
 mod statistics;
 mod store;
+mod tokens;
 mod vendors_live;
 mod web;

@@ -32,8 +32,8 @@ use crate::{
     store::{self, DatabaseKind, DatabaseSettings, Db, StoreError},
     vault::Vault,
     web::{
-        self, Accepting, Connections, Holder, Stop, Throttle, Timeouts, TokenSettings, TokenVerifier, WebSettings,
-        WebState,
+        self, Accepting, Connections, FetchKeys, Holder, Stop, Throttle, Timeouts, TokenSettings, TokenVerifier,
+        WebSettings, WebState,
     },
     worker::{self, DeliverLimits},
 };
@@ -167,7 +167,7 @@ impl App {
                 ApiSettings { introspection: config.introspection, limits: config.limits.documents },
             ),
             gateway: gateway.clone(),
-            tokens: TokenVerifier::new(&config.tokens, Arc::clone(&clock)),
+            tokens: TokenVerifier::new(&config.tokens, Arc::clone(&clock), fetch_keys(&gateway, &config.tokens)),
             clock: Arc::clone(&clock),
             entropy,
             settings: WebSettings {
@@ -301,6 +301,15 @@ async fn check_master_keys(db: &Db, vault: &Vault) -> Result<(), StartError> {
              newer one if there is one: new:BASE64,{id}:BASE64"
         ))),
     }
+}
+
+/// How the identity provider's keys are fetched, where there is one.
+fn fetch_keys(gateway: &Gateway, tokens: &TokenSettings) -> Option<FetchKeys> {
+    let (gateway, url) = (gateway.clone(), tokens.jwks.clone()?);
+    Some(Arc::new(move || {
+        let (gateway, url) = (gateway.clone(), url.clone());
+        Box::pin(async move { gateway.fetch_public_keys(&url).await })
+    }))
 }
 
 /// Wraps sites' keys by the newest master key, and refuses to start with one that is not what it was.

@@ -126,7 +126,7 @@ pub fn check(arguments: &ServeArguments, entropy: &dyn Entropy) -> Result<Config
             let secret = keyfile::read_or_make(directory, keyfile::TOKEN_SECRET, || keyfile::new_token_secret(entropy));
             faults
                 .note("GATEWAY_TOKEN_SECRET", TOKEN_SECRET_EXAMPLE, secret)
-                .map(|secret| tokens_with(&secret, &arguments.tokens))
+                .and_then(|secret| faults.merge(tokens_with(Some(&secret), &arguments.tokens)))
         }
         None if dev && given(arguments.tokens.token_secret.as_ref()).is_none() => None,
         _ => faults.merge(check_tokens(&arguments.tokens, None)),
@@ -279,6 +279,8 @@ pub fn check_tokens(
 ) -> Result<TokenSettings, Vec<WrongSetting>> {
     let secret = match (given(arguments.token_secret.as_ref()), beside) {
         (Some(text), _) => values::secret(text).map(Secret::new),
+        // The identity provider's tokens are all that are taken.
+        (None, None) if given(arguments.jwks_url.as_ref()).is_some() => return tokens_with(None, arguments),
         (None, Some(database)) => {
             let path = directory_beside(database).join(keyfile::TOKEN_SECRET);
             keyfile::read(&path).map_err(|error| {
@@ -293,16 +295,34 @@ pub fn check_tokens(
     });
     let mut faults = Faults::default();
     match faults.note("GATEWAY_TOKEN_SECRET", TOKEN_SECRET_EXAMPLE, secret) {
-        Some(secret) => Ok(tokens_with(&secret, arguments)),
+        Some(secret) => tokens_with(Some(&secret), arguments),
         None => Err(faults.0),
     }
 }
 
-fn tokens_with(secret: &Secret, arguments: &TokenArguments) -> TokenSettings {
-    TokenSettings {
-        secret: SecretBytes::new(secret.expose().as_bytes().to_vec()),
-        issuer: given(arguments.token_issuer.as_ref()).map(str::to_owned),
-        audience: given(arguments.token_audience.as_ref()).map(str::to_owned),
+fn tokens_with(secret: Option<&Secret>, arguments: &TokenArguments) -> Result<TokenSettings, Vec<WrongSetting>> {
+    let mut faults = Faults::default();
+    let jwks = given(arguments.jwks_url.as_ref()).map(values::address).transpose();
+    let jwks = faults.note("GATEWAY_JWKS_URL", "https://id.example/.well-known/jwks.json", jwks);
+    let (issuer, audience) = (given(arguments.token_issuer.as_ref()), given(arguments.token_audience.as_ref()));
+    if matches!(jwks, Some(Some(_))) {
+        // Else a token that the provider has made for somebody else would be good here.
+        for (name, value, example) in [
+            ("GATEWAY_TOKEN_ISSUER", issuer, "https://id.example"),
+            ("GATEWAY_TOKEN_AUDIENCE", audience, "integrations-gateway"),
+        ] {
+            let set = value.map(drop).ok_or_else(|| "must be set beside GATEWAY_JWKS_URL".to_owned());
+            faults.note(name, example, set);
+        }
+    }
+    match jwks {
+        Some(jwks) if faults.0.is_empty() => Ok(TokenSettings {
+            secret: secret.map(|secret| SecretBytes::new(secret.expose().as_bytes().to_vec())),
+            jwks,
+            issuer: issuer.map(str::to_owned),
+            audience: audience.map(str::to_owned),
+        }),
+        _ => Err(faults.0),
     }
 }
 

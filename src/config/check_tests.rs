@@ -1,6 +1,7 @@
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use super::*;
+use crate::domain::secret::SecretBytes;
 
 #[derive(Parser)]
 struct Cli {
@@ -147,7 +148,8 @@ fn dev_makes_its_keys_once_beside_the_database() {
     let found = check_tokens(&arguments.tokens, Some(&arguments.database.url)).expect("found beside the database");
     assert_eq!(found.secret, first.tokens.secret);
     let set = checked(&[&dev[..], &["--token-secret", SECRET, "--introspection", "off"]].concat()).expect("right");
-    assert_eq!(set.tokens.secret.expose(), SECRET.as_bytes(), "what is set wins");
+    let secret = set.tokens.secret.as_ref().map(SecretBytes::expose);
+    assert_eq!(secret, Some(SECRET.as_bytes()), "what is set wins");
     assert_eq!(set.introspection, Introspection::Off);
 }
 
@@ -165,6 +167,25 @@ fn without_a_secret_there_is_no_token() {
     let arguments = arguments(&["--database-url", &format!("sqlite:{}/gateway.db", home.path().display())]);
     let faults = check_tokens(&arguments.tokens, Some(&arguments.database.url)).expect_err("there is none");
     assert!(faults[0].to_string().starts_with("GATEWAY_TOKEN_SECRET: is not set"), "{faults:?}");
+}
+
+#[test]
+fn a_provider_needs_an_issuer_and_an_audience_and_no_secret() {
+    let provider = ["--master-keys", KEYS, "--jwks-url", "https://id.example/jwks?v=1"];
+    let faults = checked(&provider).expect_err("two are missing");
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].starts_with("GATEWAY_TOKEN_ISSUER: must be set beside GATEWAY_JWKS_URL"), "{faults:?}");
+    assert!(faults[1].starts_with("GATEWAY_TOKEN_AUDIENCE: "), "{faults:?}");
+    let whole = [&provider[..], &["--token-issuer", "https://id.example", "--token-audience", "us"]].concat();
+    let config = checked(&whole).expect("right");
+    assert!(config.tokens.secret.is_none());
+    assert_eq!(config.tokens.jwks.as_ref().map(url::Url::as_str), Some("https://id.example/jwks?v=1"));
+    let both = checked(&[&whole[..], &["--token-secret", SECRET]].concat()).expect("right");
+    assert!(both.tokens.secret.is_some() && both.tokens.jwks.is_some());
+    for wrong in ["id.example/jwks", "ftp://id.example/", "https://u:p@id.example/", "https://id.example/#k"] {
+        let faults = with(&["--jwks-url", wrong]).expect_err("wrong");
+        assert!(faults[0].starts_with("GATEWAY_JWKS_URL: ") && !faults[0].contains("u:p"), "{faults:?}");
+    }
 }
 
 #[test]

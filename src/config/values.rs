@@ -97,6 +97,18 @@ fn web_url(text: &str) -> Result<(Url, &str), String> {
     Ok((url, path.trim_end_matches('/')))
 }
 
+/// An https or http URL with a path, and perhaps a query.
+pub(super) fn address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(format!("{text:?} is not an http or https URL"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err("a user or a fragment has no place in it".to_owned());
+    }
+    Ok(url)
+}
+
 /// Comma-separated ranges of addresses, in CIDR notation or single.
 pub(super) fn ranges(text: &str) -> Result<Vec<IpNet>, String> {
     let parts = text.split(',').map(str::trim).filter(|range| !range.is_empty());

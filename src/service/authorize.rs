@@ -6,7 +6,7 @@ use url::Url;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{
-    connect::{display_name_or_default, operator_of},
+    connect::{display_name_or_default, operator_of, require_new},
     gateway::Gateway,
     oauth_client::{hash, oauth_of, random_text},
     types::{Acting, BeginOAuth, Failure, OrInternal as _, Sending},
@@ -71,7 +71,7 @@ impl Gateway {
             validate::display_name("displayName", name)?;
         }
         let scopes = wanted_scopes(&connector, flow.scopes_editable, input.scopes, &[])?;
-        self.require_new(acting, &connector)?;
+        require_new(acting, &connector)?;
         let values = flow.check(&input.fields).map_err(|violations| {
             let first = violations.into_iter().next();
             first.map_or(Failure::Internal, |v| Failure::bad_input(format!("fields.{}", v.field), v.message))

@@ -2,6 +2,7 @@
 
 use super::{
     authorize::{Pending, is_same, values_of},
+    connect::require_new,
     credentials::Opened,
     gateway::{Gateway, activity},
     granted::{Ending, Refused, action_of},
@@ -132,15 +133,14 @@ impl Gateway {
             AuthorizationPurpose::Connect | AuthorizationPurpose::Reauthorize => ConnectionAction::Reauthorize,
         };
         // Looked at before the vendor is called: nothing may fail between a grant and its end but the storing.
-        let connection = match authorization.connection {
-            Some(id) => Some(self.permitted(acting, id, again).await?),
-            None => {
-                if !acting.capabilities.has(Capability::CreateConnection) {
-                    return Err(Failure::Forbidden(Capability::CreateConnection).into());
-                }
-                self.require_new(acting, &connector)?;
-                None
+        let connection = if let Some(id) = authorization.connection {
+            Some(self.permitted(acting, id, again).await?)
+        } else {
+            if !acting.capabilities.has(Capability::CreateConnection) {
+                return Err(Failure::Forbidden(Capability::CreateConnection).into());
             }
+            require_new(acting, &connector)?;
+            None
         };
         let grant = match flow.oauth.grant {
             GrantKind::AuthorizationCode => self.grant_of_code(&flow, authorization, &pending, query).await?,

@@ -51,7 +51,7 @@ impl Gateway {
             }
         }
         let display_name = display_name_or_default(&connector, input.display_name.as_deref())?;
-        self.require_new(acting, &connector)?;
+        require_new(acting, &connector)?;
         let values = match flow.check(&input.fields) {
             Ok(values) => values,
             Err(violations) => return Ok(Creation::Rejected { test: None, violations: public(violations) }),
@@ -152,4 +152,19 @@ pub(super) fn operator_of(acting: &Acting) -> Result<OperatorId, Failure> {
 
 pub(super) fn public(violations: Vec<Violation>) -> Vec<FieldViolation> {
     violations.into_iter().map(|v| FieldViolation { field: v.field, message: v.message }).collect()
+}
+
+/// Refuses a new connection that the caller may not make, or of a family that takes none.
+pub(super) fn require_new(acting: &Acting, connector: &Connector) -> Result<(), Failure> {
+    let extra = acting.settings.extra_capabilities(connector.family);
+    if let Some(capability) = acting.capabilities.missing(extra).iter().next() {
+        return Err(Failure::Forbidden(capability));
+    }
+    if acting.settings.is_enabled(connector.family) {
+        return Ok(());
+    }
+    Err(Failure::Conflict(format!(
+        "{} cannot be connected: this site's settings have switched its family ({}) off",
+        connector.display_name, connector.family
+    )))
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     bus::Bus,
-    connector::{Connector, Library},
+    connector::Library,
     domain::{
         activity::{ActivityAction, ActivityOutcome},
         capability::resolve_role,
@@ -35,6 +35,9 @@ use crate::{
 
 /// How many sites' opened keys, and how many operators' names, are remembered at most.
 const REMEMBERED: usize = 4_096;
+
+/// A site's opened keys, and when they were read.
+type ReadKeyring = (Arc<Keyring>, DateTime<Utc>);
 
 /// What a gateway is made of.
 pub struct Parts {
@@ -85,7 +88,7 @@ pub struct Inner {
     pub(super) backlogs: Backlogs,
     tasks: TaskTracker,
     /// Sites' opened keys, and when they were read.
-    pub(super) keyrings: Mutex<HashMap<SiteId, (Arc<Keyring>, DateTime<Utc>)>>,
+    pub(super) keyrings: Mutex<HashMap<SiteId, ReadKeyring>>,
     /// Sites whose older keys could not go, and when that is looked at again.
     pub(super) kept_keys: Mutex<HashMap<SiteId, DateTime<Utc>>>,
     /// Operators as they were last noted, so that a request of a known one writes nothing.
@@ -175,21 +178,6 @@ impl Gateway {
         let own = terms.roles.iter().map(|(name, capabilities)| (name.as_str(), *capabilities));
         let capabilities = resolve_role(&principal.role, own);
         Ok(Acting { caller, capabilities, settings: Arc::new(terms.settings) })
-    }
-
-    /// Refuses a new connection that the caller may not make, or of a family that takes none.
-    pub(super) fn require_new(&self, acting: &Acting, connector: &Connector) -> Result<(), Failure> {
-        let extra = acting.settings.extra_capabilities(connector.family);
-        if let Some(capability) = acting.capabilities.missing(extra).iter().next() {
-            return Err(Failure::Forbidden(capability));
-        }
-        if acting.settings.is_enabled(connector.family) {
-            return Ok(());
-        }
-        Err(Failure::Conflict(format!(
-            "{} cannot be connected: this site's settings have switched its family ({}) off",
-            connector.display_name, connector.family
-        )))
     }
 
     /// Ends once every verb that is on its way has committed or failed. No verb begins afterwards that

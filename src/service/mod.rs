@@ -24,6 +24,7 @@ mod modify;
 mod oauth_client;
 mod pace;
 mod preview;
+mod provider;
 mod read;
 mod refresh;
 mod renewal;

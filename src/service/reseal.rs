@@ -91,7 +91,7 @@ impl Gateway {
             match seal_anew(&keyring, &old) {
                 Ok((key_version, blob)) => anew.push(NewSeal { old, key_version, blob }),
                 Err(error) => {
-                    tracing::error!(site = site.get(), at = ?named(&old.at), %error, "it cannot be sealed anew")
+                    tracing::error!(site = site.get(), at = ?named(&old.at), %error, "it cannot be sealed anew");
                 }
             }
         }

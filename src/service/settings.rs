@@ -157,7 +157,7 @@ impl Checked {
 fn changes(old: &Settings, new: &Settings) -> Vec<String> {
     let pattern = |p: &ErrorPattern| format!("{} attempts in {} minutes", p.failed_attempts, p.minutes);
     let families = |s: &Settings| {
-        let each: Vec<String> = s.family_overrides.iter().map(described).collect();
+        let each: Vec<String> = s.family_overrides.iter().copied().map(described).collect();
         if each.is_empty() { "none".to_owned() } else { each.join(" and ") }
     };
     let all = [
@@ -182,7 +182,7 @@ fn changes(old: &Settings, new: &Settings) -> Vec<String> {
         .collect()
 }
 
-fn described(own: &FamilyOverride) -> String {
+fn described(own: FamilyOverride) -> String {
     let extra: Vec<&str> = own.extra_capabilities.iter().map(Capability::as_str).collect();
     let needs = if extra.is_empty() { String::new() } else { format!(" needs {}", extra.join(", ")) };
     format!("{}{needs}{}", own.family, if own.enabled { "" } else { " off" })

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{
-    connect::{Candidate, display_name_or_default, flow_of, operator_of},
+    connect::{Candidate, display_name_or_default, flow_of, operator_of, require_new},
     credentials::Opened,
     gateway::Gateway,
     types::{Acting, BeginSigned, Creation, Failure, OrInternal as _, SigningOffer},
@@ -49,7 +49,7 @@ impl Gateway {
         if let Some(name) = input.display_name.as_deref() {
             validate::display_name("displayName", name)?;
         }
-        self.require_new(acting, &connector)?;
+        require_new(acting, &connector)?;
         let operator = operator_of(acting)?;
         let values = flow.check(&input.fields).map_err(|violations| {
             let first = violations.into_iter().next();
@@ -106,7 +106,7 @@ impl Gateway {
             .ok_or(Failure::NotFound("signing offer"))?;
         let connector = self.connector_named(&offer.connector_slug)?;
         flow_of(&connector, AuthFlow::SignedToken)?;
-        self.require_new(acting, &connector)?;
+        require_new(acting, &connector)?;
         let plain = self.unseal(site, &Place::Offer { token }, &offer.sealed, "opening the offer").await?;
         let offered: Offered =
             serde_json::from_slice(plain.expose()).map_err(|_| "no offer").or_internal("reading the offer")?;

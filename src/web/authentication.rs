@@ -47,12 +47,14 @@ pub(super) async fn authenticate(state: &WebState, headers: &HeaderMap) -> Resul
 
 /// The caller that these credentials (`Bearer TOKEN`) name, taken note of.
 pub(super) async fn admit(state: &WebState, credentials: &str) -> Result<Principal, Refused> {
-    let principal = bearer(credentials).ok_or(Unauthenticated).and_then(|token| state.tokens.verify(token)).map_err(
-        |Unauthenticated| {
-            tracing::debug!("a token was refused");
-            Refused::Unauthenticated
-        },
-    )?;
+    let verified = match bearer(credentials) {
+        Some(token) => state.tokens.verify(token).await,
+        None => Err(Unauthenticated),
+    };
+    let principal = verified.map_err(|Unauthenticated| {
+        tracing::debug!("a token was refused");
+        Refused::Unauthenticated
+    })?;
     state.gateway.admit(&principal).await.map_err(|failure| {
         tracing::error!(?failure, site = %principal.site, "a caller could not be admitted");
         Refused::Internal

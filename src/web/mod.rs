@@ -12,6 +12,7 @@ mod connections;
 mod envelope;
 mod graphql;
 mod health;
+mod jwks;
 mod oauth;
 mod origin;
 mod parameters;
@@ -40,6 +41,7 @@ use url::Url;
 
 pub use self::{
     connections::Connections,
+    jwks::FetchKeys,
     server::{Accepting, Stop, Timeouts, serve},
     throttle::{Rate, Throttle},
     token::{Holder, MODULE_MAX, NUMBER_MAX, TEXT_MAX, TokenSettings, TokenVerifier, is_module_name, mint},

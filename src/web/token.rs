@@ -1,17 +1,20 @@
 //! Bearer tokens: the only place where a [`SiteId`] comes from a request.
 //!
-//! Tokens are JWTs signed with HS256 (RFC 7515, RFC 7519). The algorithm is ours: what the token's
-//! header says about it is only ever compared. Every check that fails looks the same from outside.
+//! Tokens are JWTs (RFC 7515, RFC 7519): signed with HS256 and our own key, or with RS256, ES256 or EdDSA and a key of an
+//! identity provider. Which algorithm a key is for is ours to say: what the token's header says is only ever compared.
+//! Every check that fails looks the same from outside.
 //! `web` verifies with a [`TokenVerifier`]; the `token` command and `--dev` [`mint`].
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode_header};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use url::Url;
 
+use super::jwks::{FetchKeys, Jwks};
 use crate::domain::{
     clock::{Clock, SharedClock},
     id::{OperatorId, SiteId},
@@ -35,8 +38,10 @@ const SKEW_SECONDS: i64 = 5;
 /// What tokens are signed with, and for whom they must be made.
 #[derive(Clone, Debug)]
 pub struct TokenSettings {
-    /// The HS256 key, at least 32 bytes.
-    pub secret: SecretBytes,
+    /// The HS256 key, at least 32 bytes; `None` where only an identity provider's tokens are taken.
+    pub secret: Option<SecretBytes>,
+    /// Where an identity provider has its public keys. It must name issuer and audience then.
+    pub jwks: Option<Url>,
     /// Tokens must name this issuer (`iss`), where it is set.
     pub issuer: Option<String>,
     /// Tokens must name this audience (`aud`), where it is set; where it is not, they must name none.
@@ -83,6 +88,8 @@ struct Known {
     principal: Principal,
     /// `iat` or `nbf`, whichever is later.
     since: Option<i64>,
+    /// Of the identity provider's keys that it was verified by; `None` for our own key.
+    generation: Option<u64>,
 }
 
 impl Known {
@@ -96,30 +103,24 @@ impl Known {
 pub struct TokenVerifier(Arc<Inner>);
 
 struct Inner {
-    /// Tokens that were verified, by their SHA-256. It dies with the key that they were verified by.
+    /// Tokens that were verified, by their SHA-256. It dies with our own key; what other keys have verified counts as
+    /// long as they are there.
     known: Cache<[u8; 32], Known>,
-    key: DecodingKey,
-    validation: Validation,
+    key: Option<DecodingKey>,
+    provider: Option<Jwks>,
     issuer: Option<String>,
     audience: Option<String>,
     clock: SharedClock,
 }
 
 impl TokenVerifier {
-    /// A verifier for these settings; `clock` says what has expired.
+    /// A verifier for these settings; `clock` says what has expired, and `fetch` brings the identity provider's keys.
     #[must_use]
-    pub fn new(settings: &TokenSettings, clock: SharedClock) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
-        // The library asks the system's clock, and lets an audience through that nobody asked for:
-        // time, issuer and audience are checked here.
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
+    pub fn new(settings: &TokenSettings, clock: SharedClock, fetch: Option<FetchKeys>) -> Self {
         Self(Arc::new(Inner {
             known: Cache::new(KNOWN_MAX),
-            key: DecodingKey::from_secret(settings.secret.expose()),
-            validation,
+            key: settings.secret.as_ref().map(|secret| DecodingKey::from_secret(secret.expose())),
+            provider: fetch.map(|fetch| Jwks::new(fetch, SharedClock::clone(&clock))),
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),
             clock,
@@ -130,25 +131,44 @@ impl TokenVerifier {
     ///
     /// # Errors
     /// [`Unauthenticated`] for every token that is not wholly right, whatever is wrong with it.
-    pub fn verify(&self, token: &str) -> Result<Principal, Unauthenticated> {
+    pub async fn verify(&self, token: &str) -> Result<Principal, Unauthenticated> {
         if token.len() > TOKEN_MAX {
             return Err(Unauthenticated);
         }
-        let Inner { known, key, validation, clock, .. } = &*self.0;
+        let Inner { known, provider, clock, .. } = &*self.0;
         let hash = Sha256::digest(token).into();
         if let Some(seen) = known.get(&hash) {
-            return seen.holder(clock.now()).ok_or(Unauthenticated);
+            let good = || provider.as_ref().and_then(Jwks::generation);
+            if seen.generation.is_none_or(|generation| good() == Some(generation)) {
+                return seen.holder(clock.now()).ok_or(Unauthenticated);
+            }
         }
-        let token = jsonwebtoken::decode::<Claims>(token, key, validation).map_err(|_| Unauthenticated)?;
-        // RFC 7515, section 4.1.11: an extension that is marked critical and not understood.
-        if token.header.crit.is_some() {
-            return Err(Unauthenticated);
-        }
+        let header = decode_header(token).map_err(|_| Unauthenticated)?;
+        let (key, generation) = self.key_for(&header).await.ok_or(Unauthenticated)?;
+        let verified = jsonwebtoken::decode::<Claims>(token, &key, &validation(header.alg));
+        let token = verified.map_err(|_| Unauthenticated)?;
         let since = token.claims.iat.max(token.claims.nbf);
-        let verified = Known { principal: self.principal(token.claims).ok_or(Unauthenticated)?, since };
+        let verified = Known { principal: self.principal(token.claims).ok_or(Unauthenticated)?, since, generation };
         let holder = verified.clone().holder(clock.now()).ok_or(Unauthenticated)?;
         known.insert(hash, verified);
         Ok(holder)
+    }
+
+    /// The key that a token with this header must be signed with.
+    async fn key_for(&self, header: &Header) -> Option<(DecodingKey, Option<u64>)> {
+        // RFC 7515, section 4.1.11: an extension that is marked critical and not understood. RFC 8725, section 3.11: a
+        // token of another kind, such as one that tells of a logout.
+        if header.crit.is_some() || !header.typ.as_deref().is_none_or(is_access_token) {
+            return None;
+        }
+        match header.alg {
+            Algorithm::HS256 => Some((self.0.key.clone()?, None)),
+            Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA => {
+                let found = self.0.provider.as_ref()?.find(header.kid.as_deref()?, header.alg).await;
+                found.map(|(key, generation)| (key, Some(generation)))
+            }
+            _ => None,
+        }
     }
 
     fn principal(&self, claims: Claims) -> Option<Principal> {
@@ -176,6 +196,23 @@ impl TokenVerifier {
         };
         Some(Principal { site: SiteId::from_verified_token(claims.site), actor, role: claims.role, expires_at })
     }
+}
+
+/// The check of a signature alone: the library asks the system's clock, and lets an audience through that nobody asked
+/// for. Time, issuer and audience are checked here.
+fn validation(algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    validation
+}
+
+/// The types of tokens that are for a resource server: JWT (RFC 7519, section 5.1), and at+jwt (RFC 9068, section 2.1).
+fn is_access_token(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    matches!(kind.strip_prefix("application/").unwrap_or(&kind), "jwt" | "at+jwt")
 }
 
 /// Whether a time that the token names is past; one that it does not name is.
@@ -233,6 +270,8 @@ pub struct Holder {
 /// # Errors
 /// What is wrong with the holder, in words: a token that [`TokenVerifier::verify`] would refuse is not made.
 pub fn mint(settings: &TokenSettings, clock: &dyn Clock, holder: &Holder, ttl: Duration) -> Result<String, String> {
+    let secret =
+        settings.secret.as_ref().ok_or("GATEWAY_TOKEN_SECRET is not set: the identity provider makes tokens")?;
     if !(1..=NUMBER_MAX).contains(&holder.site) {
         return Err(format!("a site is a number from 1 to {NUMBER_MAX}"));
     }
@@ -270,7 +309,7 @@ pub fn mint(settings: &TokenSettings, clock: &dyn Clock, holder: &Holder, ttl: D
         iss: settings.issuer.as_deref(),
         aud: settings.audience.as_deref(),
     };
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(settings.secret.expose()))
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret.expose()))
         .map_err(|error| error.to_string())
 }
 

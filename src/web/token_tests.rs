@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::FutureExt as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -24,12 +25,22 @@ impl Clock for Fixed {
     }
 }
 
+trait Verified {
+    fn verified(&self, token: &str) -> Result<Principal, Unauthenticated>;
+}
+
+impl Verified for TokenVerifier {
+    fn verified(&self, token: &str) -> Result<Principal, Unauthenticated> {
+        self.verify(token).now_or_never().expect("nothing is waited for where there is no identity provider")
+    }
+}
+
 fn settings() -> TokenSettings {
-    TokenSettings { secret: SecretBytes::new(KEY.to_vec()), issuer: None, audience: None }
+    TokenSettings { secret: Some(SecretBytes::new(KEY.to_vec())), jwks: None, issuer: None, audience: None }
 }
 
 fn verifier() -> TokenVerifier {
-    TokenVerifier::new(&settings(), Arc::new(Fixed))
+    TokenVerifier::new(&settings(), Arc::new(Fixed), None)
 }
 
 fn claims() -> Value {
@@ -81,29 +92,30 @@ impl Clock for Set {
 #[test]
 fn a_known_token_is_good_for_its_time_and_its_key_only() {
     let clock = Arc::new(Set(AtomicI64::new(NOW)));
-    let verifier = TokenVerifier::new(&settings(), clock.clone());
+    let verifier = TokenVerifier::new(&settings(), clock.clone(), None);
     let good = signed(&with(&[("nbf", json!(NOW - 10))]));
-    let first = verifier.verify(&good).expect("right");
+    let first = verifier.verified(&good).expect("right");
     assert_eq!(verifier.0.known.len(), 1);
     for (now, is_good) in [(NOW + 59, true), (NOW + 60, false), (NOW + 61, false), (NOW, true), (NOW - 6, false)] {
         clock.0.store(now, Ordering::Relaxed);
-        assert_eq!(verifier.verify(&good).is_ok(), is_good, "at {now}");
+        assert_eq!(verifier.verified(&good).is_ok(), is_good, "at {now}");
     }
     clock.0.store(NOW, Ordering::Relaxed);
-    let again = verifier.verify(&good).expect("right");
+    let again = verifier.verified(&good).expect("right");
     assert_eq!((again.site, again.actor, again.role), (first.site, first.actor, first.role));
-    assert!(verifier.verify(&good[..good.len() - 1]).is_err(), "the whole token counts");
-    let other = TokenSettings { secret: SecretBytes::new(b"another key of tests, 32 bytes..".to_vec()), ..settings() };
-    assert!(TokenVerifier::new(&other, clock).verify(&good).is_err());
+    assert!(verifier.verified(&good[..good.len() - 1]).is_err(), "the whole token counts");
+    let other =
+        TokenSettings { secret: Some(SecretBytes::new(b"another key of tests, 32 bytes..".to_vec())), ..settings() };
+    assert!(TokenVerifier::new(&other, clock, None).verified(&good).is_err());
     for more in 0..10 {
-        assert!(verifier.verify(&format!("{good}{more}")).is_err());
+        assert!(verifier.verified(&format!("{good}{more}")).is_err());
     }
     assert_eq!(verifier.0.known.len(), 1, "what is refused is not kept");
 }
 
 #[test]
 fn a_right_token_names_its_holder() {
-    let principal = verifier().verify(&signed(&claims())).expect("right");
+    let principal = verifier().verified(&signed(&claims())).expect("right");
     assert_eq!(principal.site.get(), 1);
     assert_eq!(principal.actor, Actor::Operator { id: OperatorId(7), name: Some("Ada".to_owned()) });
     assert_eq!(principal.role, "Editor");
@@ -118,7 +130,7 @@ fn what_is_minted_is_verified() {
         Actor::Module { name: "forms".to_owned() },
     ] {
         let token = mint(&settings(), &Fixed, &holder(actor.clone()), Duration::from_secs(1)).expect("minted");
-        let principal = verifier().verify(&token).expect("verified");
+        let principal = verifier().verified(&token).expect("verified");
         assert_eq!((principal.actor, principal.site.get()), (actor, 12));
         assert_eq!(principal.expires_at.timestamp(), NOW + 1);
     }
@@ -190,30 +202,30 @@ fn wrong_claims_are_refused() {
         ("claims a text", json!("claims")),
     ];
     for (what, claims) in wrong {
-        assert_eq!(verifier().verify(&signed(&claims)).err(), Some(Unauthenticated), "{what}");
+        assert_eq!(verifier().verified(&signed(&claims)).err(), Some(Unauthenticated), "{what}");
     }
 }
 
 #[test]
 fn small_skew_and_further_claims_are_fine() {
     let claims = with(&[("iat", json!(NOW + SKEW_SECONDS)), ("nbf", json!(NOW)), ("jti", json!({ "any": [1] }))]);
-    assert!(verifier().verify(&signed(&claims)).is_ok());
+    assert!(verifier().verified(&signed(&claims)).is_ok());
 }
 
 #[test]
 fn issuer_and_audience_are_checked_where_they_are_set() {
     let settings = TokenSettings { issuer: Some("us".to_owned()), audience: Some("gateway".to_owned()), ..settings() };
-    let verifier = TokenVerifier::new(&settings, Arc::new(Fixed));
-    let verify = |iss: Value, aud: Value| verifier.verify(&signed(&with(&[("iss", iss), ("aud", aud)]))).is_ok();
+    let verifier = TokenVerifier::new(&settings, Arc::new(Fixed), None);
+    let verify = |iss: Value, aud: Value| verifier.verified(&signed(&with(&[("iss", iss), ("aud", aud)]))).is_ok();
     assert!(verify(json!("us"), json!("gateway")));
     assert!(verify(json!("us"), json!(["others", "gateway"])));
     assert!(!verify(json!("them"), json!("gateway")));
     assert!(!verify(json!(["us"]), json!("gateway")));
     assert!(!verify(json!("us"), json!("others")));
     assert!(!verify(json!("us"), json!([])));
-    assert!(verifier.verify(&signed(&claims())).is_err(), "neither is named");
+    assert!(verifier.verified(&signed(&claims())).is_err(), "neither is named");
     let minted = mint(&settings, &Fixed, &holder(Actor::Module { name: "posts".to_owned() }), Duration::from_secs(9));
-    assert!(verifier.verify(&minted.expect("minted")).is_ok());
+    assert!(verifier.verified(&minted.expect("minted")).is_ok());
 }
 
 #[test]
@@ -249,7 +261,7 @@ fn a_header_decides_nothing() {
         ("dots", "..".to_owned()),
     ];
     for (what, token) in hostile {
-        assert_eq!(verifier().verify(&token).err(), Some(Unauthenticated), "{what}");
+        assert_eq!(verifier().verified(&token).err(), Some(Unauthenticated), "{what}");
     }
 }
 
@@ -261,17 +273,17 @@ proptest! {
         let mut changed = good.clone();
         changed.replace_range(at..=at, &to);
         prop_assume!(changed != good);
-        prop_assert!(verifier().verify(&changed).is_err());
+        prop_assert!(verifier().verified(&changed).is_err());
     }
 
     #[test]
     fn any_text_is_refused(token in ".{0,300}") {
-        prop_assert!(verifier().verify(&token).is_err());
+        prop_assert!(verifier().verified(&token).is_err());
     }
 
     #[test]
     fn any_cut_is_refused(length in 0_usize..400) {
         let good = signed(&claims());
-        prop_assert!(verifier().verify(&good[..length % good.len()]).is_err());
+        prop_assert!(verifier().verified(&good[..length % good.len()]).is_err());
     }
 }

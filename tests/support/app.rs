@@ -86,6 +86,7 @@ struct Setup {
     connect_to: Option<String>,
     ca_pem: Option<String>,
     oauth_apps: HashMap<String, OAuthClient>,
+    tokens: TokenSettings,
     seed: u64,
     master_keys: String,
     introspection: Introspection,
@@ -163,6 +164,7 @@ impl TestApp {
             connect_to: vendor.map(Vendor::connect_to),
             ca_pem: vendor.and_then(|vendor| vendor.ca_pem.clone()),
             oauth_apps: ["granting", "harbour"].map(registered).into(),
+            tokens: tokens(),
             seed: 1,
             introspection: Introspection::On,
             limits: limits(),
@@ -240,6 +242,14 @@ impl TestApp {
         Self::boot(setup, Arc::clone(&self.clock), false).await
     }
 
+    /// As [`Self::restart`], with tokens of an identity provider too.
+    pub async fn restart_with_provider(mut self, jwks: &str, issuer: &str, audience: &str) -> Self {
+        let (issuer, audience) = (Some(issuer.to_owned()), Some(audience.to_owned()));
+        let jwks = Some(jwks.parse().expect("an address"));
+        self.setup.tokens = TokenSettings { jwks, issuer, audience, ..tokens() };
+        self.again(true).await
+    }
+
     /// As [`Self::restart`], but not for newcomers.
     pub async fn restart_as_in_production(mut self) -> Self {
         self.setup.dev = false;
@@ -285,7 +295,7 @@ impl TestApp {
     }
 
     fn mint(&self, site: i64, actor: Actor, role: &str) -> String {
-        mint(&tokens(), &*self.clock, &Holder { site, actor, role: role.into() }, YEAR).expect("a token")
+        mint(&self.setup.tokens, &*self.clock, &Holder { site, actor, role: role.into() }, YEAR).expect("a token")
     }
 
     /// A GraphQL request, not yet sent.
@@ -348,7 +358,12 @@ fn registered(app: &str) -> (String, OAuthClient) {
 }
 
 pub fn tokens() -> TokenSettings {
-    TokenSettings { secret: SecretBytes::new(TOKEN_SECRET.as_bytes().to_vec()), issuer: None, audience: None }
+    TokenSettings {
+        secret: Some(SecretBytes::new(TOKEN_SECRET.as_bytes().to_vec())),
+        jwks: None,
+        issuer: None,
+        audience: None,
+    }
 }
 
 fn config(setup: &Setup) -> Config {
@@ -358,7 +373,7 @@ fn config(setup: &Setup) -> Config {
         public_url: None,
         base_path: String::new(),
         master_keys: MasterKeys::parse(&setup.master_keys).expect("keys"),
-        tokens: tokens(),
+        tokens: setup.tokens.clone(),
         connectors_dir: setup.connectors_dir.clone(),
         oauth_apps: setup.oauth_apps.clone(),
         return_origins: Vec::new(),

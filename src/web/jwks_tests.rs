@@ -1,0 +1,211 @@
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use jsonwebtoken::EncodingKey;
+use proptest::prelude::*;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::clock::Clock;
+
+/// Shows the second that it is set to.
+struct Set(AtomicI64);
+
+impl Clock for Set {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.0.load(Ordering::Relaxed), 0).expect("a time")
+    }
+
+    fn sleep_until(&self, _: DateTime<Utc>) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+fn es256(kid: &str) -> Value {
+    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+    let key = EncodingKey::from_ec_der(&pair.serialize_der());
+    named(&Jwk::from_encoding_key(&key, Algorithm::ES256).expect("a public key"), kid)
+}
+
+fn named(jwk: &Jwk, kid: &str) -> Value {
+    let mut jwk = serde_json::to_value(jwk).expect("a key is JSON");
+    jwk["kid"] = json!(kid);
+    jwk
+}
+
+fn with(mut jwk: Value, name: &str, value: Value) -> Value {
+    jwk[name] = value;
+    jwk
+}
+
+fn found(keys: &[Value]) -> Vec<(String, Algorithm)> {
+    let keys = read(json!({ "keys": keys }).to_string().as_bytes()).unwrap_or_default();
+    keys.into_iter().map(|key| (key.kid, key.algorithm)).collect()
+}
+
+#[test]
+fn keys_that_verify_nothing_here_are_passed_over() {
+    // RFC 8037, appendix A.2.
+    let ed = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+    let p384 = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).expect("a key");
+    let p384 = Jwk::from_encoding_key(&EncodingKey::from_ec_der(&p384.serialize_der()), Algorithm::ES384);
+    let rsa = |bytes: usize, first: u8| {
+        let mut modulus = vec![0xff; bytes];
+        modulus[0] = first;
+        use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+        json!({"kty": "RSA", "kid": "rsa", "n": URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB"})
+    };
+    let without_kid = {
+        let mut jwk = es256("x");
+        jwk.as_object_mut().expect("an object").remove("kid");
+        jwk
+    };
+    for refused in [
+        json!({"kty": "oct", "kid": "secret", "k": "c2VjcmV0"}),
+        json!({"kty": "new", "kid": "unheard of"}),
+        json!({"kid": "nothing"}),
+        json!("text"),
+        json!(null),
+        without_kid,
+        es256(""),
+        es256(&"k".repeat(KID_MAX + 1)),
+        with(es256("e"), "use", json!("enc")),
+        with(es256("e"), "key_ops", json!(["sign"])),
+        with(es256("e"), "alg", json!("RS256")),
+        with(es256("e"), "alg", json!("ES384")),
+        with(es256("e"), "x", json!("!!")),
+        named(&p384.expect("a public key"), "p384"),
+        // Too short by one bit, and too long by one.
+        rsa(256, 0x7f),
+        rsa(1_025, 0x01),
+        with(rsa(256, 0xff), "alg", json!("RS384")),
+        with(rsa(256, 0xff), "alg", json!("RSA-OAEP")),
+    ] {
+        assert_eq!(found(&[refused.clone()]), [], "{refused}");
+        assert_eq!(found(&[refused, es256("good")]), [("good".to_owned(), Algorithm::ES256)]);
+    }
+    for (taken, algorithm) in [
+        (with(with(es256("k"), "use", json!("sig")), "key_ops", json!(["verify"])), Algorithm::ES256),
+        (with(ed, "kid", json!("k")), Algorithm::EdDSA),
+        (with(rsa(256, 0x80), "kid", json!("k")), Algorithm::RS256),
+        (with(with(rsa(1_024, 0xff), "kid", json!("k")), "alg", json!("RS256")), Algorithm::RS256),
+    ] {
+        assert_eq!(found(&[taken.clone()]), [("k".to_owned(), algorithm)], "{taken}");
+    }
+    let many: Vec<Value> = (0..KEYS_MAX + 5).map(|n| es256(&n.to_string())).collect();
+    assert_eq!(found(&many).len(), KEYS_MAX);
+}
+
+/// A provider whose answer can be changed, and how often it was asked.
+struct Provider {
+    answer: Mutex<Result<Vec<u8>, String>>,
+    asked: AtomicU32,
+}
+
+impl Provider {
+    fn gives(&self, keys: &[Value]) {
+        *self.answer.lock().expect("not poisoned") = Ok(json!({ "keys": keys }).to_string().into_bytes());
+    }
+
+    fn fails(&self) {
+        *self.answer.lock().expect("not poisoned") = Err("it does not answer".to_owned());
+    }
+
+    fn asked(&self) -> u32 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+fn provided() -> (Arc<Provider>, Arc<Set>, Jwks) {
+    let provider = Arc::new(Provider { answer: Mutex::new(Err(String::new())), asked: AtomicU32::new(0) });
+    let clock = Arc::new(Set(AtomicI64::new(1_800_000_000)));
+    let own = Arc::clone(&provider);
+    let fetch: FetchKeys = Arc::new(move || {
+        own.asked.fetch_add(1, Ordering::Relaxed);
+        let answer = own.answer.lock().expect("not poisoned").clone();
+        Box::pin(async move { answer })
+    });
+    let jwks = Jwks::new(fetch, clock.clone());
+    (provider, clock, jwks)
+}
+
+#[tokio::test]
+async fn the_provider_is_asked_when_it_must_be_and_not_more() {
+    let (provider, clock, jwks) = provided();
+    let at = |seconds: i64| clock.0.store(1_800_000_000 + seconds, Ordering::Relaxed);
+    let (first, second) = (es256("first"), es256("second"));
+    provider.gives(&[first.clone()]);
+    let is_known = async |kid: &str| jwks.find(kid, Algorithm::ES256).await.is_some();
+    assert!(is_known("first").await);
+    assert!(jwks.find("first", Algorithm::RS256).await.is_none(), "a key is for one algorithm");
+    // Whatever names clients make up, it is asked once in ten seconds.
+    for kid in ["second", "../first", "first ", "", "second"] {
+        assert!(!is_known(kid).await);
+    }
+    assert_eq!(provider.asked(), 1);
+    provider.gives(&[first, second.clone()]);
+    at(9);
+    assert!(!is_known("second").await);
+    at(10);
+    assert!(is_known("second").await && is_known("first").await);
+    assert_eq!(provider.asked(), 2);
+    let generation = jwks.generation();
+
+    // Ten minutes later they are fetched anew while they serve on; one that is gone then serves no more.
+    provider.gives(&[second]);
+    at(10 + 600);
+    assert!(is_known("first").await);
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(provider.asked(), 3);
+    at(10 + 611);
+    assert!(!is_known("first").await && is_known("second").await);
+    assert_ne!(jwks.generation(), generation);
+}
+
+#[tokio::test]
+async fn keys_serve_on_while_the_provider_does_not_answer_but_not_for_ever() {
+    let (provider, clock, jwks) = provided();
+    let at = |seconds: i64| clock.0.store(1_800_000_000 + seconds, Ordering::Relaxed);
+    let is_known = async |kid: &str| jwks.find(kid, Algorithm::ES256).await.is_some();
+    // Pauses double: at 0, 1, 3, 7 seconds.
+    for (seconds, asked) in [(0, 1), (0, 1), (1, 2), (2, 2), (3, 3), (6, 3), (7, 4)] {
+        at(seconds);
+        assert!(!is_known("first").await);
+        assert_eq!(provider.asked(), asked, "at {seconds}");
+    }
+    let first = es256("first");
+    provider.gives(&[first]);
+    at(15);
+    assert!(is_known("first").await);
+    provider.fails();
+    at(15 + 86_399);
+    assert!(is_known("first").await && jwks.generation().is_some());
+    at(15 + 86_400);
+    assert!(!is_known("first").await && jwks.generation().is_none());
+    // A set without a key that serves is no set.
+    provider.gives(&[json!({"kty": "oct", "kid": "first", "k": "c2VjcmV0"})]);
+    at(15 + 87_000);
+    assert!(!is_known("first").await);
+}
+
+proptest! {
+    #[test]
+    fn no_text_does_harm(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(read(&text).is_err());
+    }
+
+    #[test]
+    fn no_changed_set_does_harm(at in 0_usize..400, byte in any::<u8>()) {
+        let mut text = json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k", "use": "sig", "alg": "ES256",
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]})
+            .to_string()
+            .into_bytes();
+        let at = at % text.len();
+        text[at] = byte;
+        if let Ok(keys) = read(&text) {
+            prop_assert!(keys.iter().all(|key| key.algorithm == Algorithm::ES256));
+        }
+    }
+}
