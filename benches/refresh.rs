@@ -192,6 +192,7 @@ async fn renew(db: &Db, keyring: &Keyring, id: ConnectionId) {
         scopes: fresh.scopes.clone(),
         expires_at: fresh.expires_at,
         renew_at: Some(now() + TimeDelta::minutes(48)),
+        refreshable: true,
     };
     let settled = Settled {
         outcome: RenewalOutcome::Renewed,

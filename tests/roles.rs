@@ -156,3 +156,23 @@ async fn roles_are_a_sites_own(database: Database) {
     assert_eq!(seen["data"]["viewer"]["capabilities"], json!([]));
     app.stop().await;
 }
+
+/// Whoever follows at another process loses what it allowed within a second, without an event of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_capability_that_is_gone_ends_subscriptions_in_every_process() {
+    let app = TestApp::on(Database::Postgres).await;
+    let other = app.beside().await;
+    let admin = app.token("Administrator");
+    save(&app, &admin, "Watcher", &["LIST_CONNECTIONS", "BROWSE_DELIVERY_LOG"]).await;
+    let watcher = app.token("Watcher");
+    let document = "subscription { deliveryLogged { entry { id } } }";
+    let mut here = app.subscribe(&watcher, document).await;
+    let mut there = other.subscribe(&watcher, document).await;
+    save(&app, &admin, "Watcher", &["LIST_CONNECTIONS"]).await;
+    let gone = json!({"code": "FORBIDDEN", "capability": "BROWSE_DELIVERY_LOG"});
+    assert_eq!(here.error().await["extensions"], gone);
+    app.clock.advance(chrono::TimeDelta::seconds(1));
+    assert_eq!(there.error().await["extensions"], gone);
+    other.stop().await;
+    app.stop().await;
+}

@@ -22,22 +22,25 @@ fn the_committed_schema_is_the_exported_one() {
 }
 
 /// What the walk needs of the schema.
-struct Schema {
+pub struct Schema {
     /// Objects and interfaces: field to type, required capability and arguments.
-    fields: BTreeMap<String, BTreeMap<String, Field>>,
+    pub fields: BTreeMap<String, BTreeMap<String, Field>>,
     /// Interfaces and unions to the objects behind them.
-    behind: BTreeMap<String, Vec<String>>,
-    enums: BTreeMap<String, String>,
-    inputs: BTreeMap<String, Vec<(String, Type)>>,
+    pub behind: BTreeMap<String, Vec<String>>,
+    pub enums: BTreeMap<String, String>,
+    /// But for fields with a default.
+    pub inputs: BTreeMap<String, Vec<(String, Type)>>,
 }
 
-struct Field {
-    ty: String,
-    requires: Option<String>,
-    arguments: Vec<(String, Type, bool)>,
+pub struct Field {
+    pub ty: String,
+    pub requires: Option<String>,
+    /// Name, type, and whether there is a default.
+    pub arguments: Vec<(String, Type, bool)>,
 }
 
-fn base(ty: &Type) -> String {
+/// The type without lists around it.
+pub fn base(ty: &Type) -> String {
     match &ty.base {
         BaseType::Named(name) => name.to_string(),
         BaseType::List(inner) => base(inner),
@@ -61,7 +64,7 @@ fn field(definition: &FieldDefinition) -> Field {
 }
 
 impl Schema {
-    fn read() -> Self {
+    pub fn read() -> Self {
         let mut schema =
             Self { fields: BTreeMap::new(), behind: BTreeMap::new(), enums: BTreeMap::new(), inputs: BTreeMap::new() };
         for definition in parse_schema(sdl()).expect("a schema").definitions {
@@ -98,7 +101,7 @@ impl Schema {
     }
 
     /// A value that an argument of this type takes.
-    fn value(&self, name: &str, ty: &Type, ids: &BTreeMap<&str, String>) -> Value {
+    pub fn value(&self, name: &str, ty: &Type, ids: &BTreeMap<&str, String>) -> Value {
         match &ty.base {
             BaseType::List(_) => json!([]),
             BaseType::Named(base) => match base.as_str() {

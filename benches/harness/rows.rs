@@ -48,6 +48,7 @@ pub fn new_connection(name: &str, now: DateTime<Utc>) -> NewConnection {
         consume_offer: None,
         authorization: None,
         renew_at: None,
+        refreshable: None,
     }
 }
 

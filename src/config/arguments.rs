@@ -40,8 +40,8 @@ pub struct TokenArguments {
     /// HS256 key for tokens, at least 32 bytes, or @FILE [default: with --dev made once and kept beside the database]
     #[arg(long, env = "GATEWAY_TOKEN_SECRET", hide_env_values = true, value_name = "SECRET|@FILE")]
     pub token_secret: Option<String>,
-    /// Where an identity provider has its public keys (a JWK set): its tokens (RS256, ES256, EdDSA) are taken too. Issuer and
-    /// audience must be set then; a private address must be allowed as for any call
+    /// Where an identity provider has its public keys (a JWK set): its tokens (RS256, ES256, `EdDSA`) are taken
+    /// too. Issuer and audience must be set then; a private address must be allowed as for any call
     #[arg(long, env = "GATEWAY_JWKS_URL", hide_env_values = true, value_name = "URL")]
     pub jwks_url: Option<String>,
     /// Tokens must name this issuer (`iss`)

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::EncodingKey;
 use proptest::prelude::*;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
@@ -52,7 +53,6 @@ fn keys_that_verify_nothing_here_are_passed_over() {
     let rsa = |bytes: usize, first: u8| {
         let mut modulus = vec![0xff; bytes];
         modulus[0] = first;
-        use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
         json!({"kty": "RSA", "kid": "rsa", "n": URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB"})
     };
     let without_kid = {
@@ -81,7 +81,7 @@ fn keys_that_verify_nothing_here_are_passed_over() {
         with(rsa(256, 0xff), "alg", json!("RS384")),
         with(rsa(256, 0xff), "alg", json!("RSA-OAEP")),
     ] {
-        assert_eq!(found(&[refused.clone()]), [], "{refused}");
+        assert_eq!(found(std::slice::from_ref(&refused)), [], "{refused}");
         assert_eq!(found(&[refused, es256("good")]), [("good".to_owned(), Algorithm::ES256)]);
     }
     for (taken, algorithm) in [
@@ -90,7 +90,7 @@ fn keys_that_verify_nothing_here_are_passed_over() {
         (with(rsa(256, 0x80), "kid", json!("k")), Algorithm::RS256),
         (with(with(rsa(1_024, 0xff), "kid", json!("k")), "alg", json!("RS256")), Algorithm::RS256),
     ] {
-        assert_eq!(found(&[taken.clone()]), [("k".to_owned(), algorithm)], "{taken}");
+        assert_eq!(found(std::slice::from_ref(&taken)), [("k".to_owned(), algorithm)], "{taken}");
     }
     let many: Vec<Value> = (0..KEYS_MAX + 5).map(|n| es256(&n.to_string())).collect();
     assert_eq!(found(&many).len(), KEYS_MAX);
@@ -134,7 +134,7 @@ async fn the_provider_is_asked_when_it_must_be_and_not_more() {
     let (provider, clock, jwks) = provided();
     let at = |seconds: i64| clock.0.store(1_800_000_000 + seconds, Ordering::Relaxed);
     let (first, second) = (es256("first"), es256("second"));
-    provider.gives(&[first.clone()]);
+    provider.gives(std::slice::from_ref(&first));
     let is_known = async |kid: &str| jwks.find(kid, Algorithm::ES256).await.is_some();
     assert!(is_known("first").await);
     assert!(jwks.find("first", Algorithm::RS256).await.is_none(), "a key is for one algorithm");

@@ -1,7 +1,7 @@
 //! Bearer tokens: the only place where a [`SiteId`] comes from a request.
 //!
-//! Tokens are JWTs (RFC 7515, RFC 7519): signed with HS256 and our own key, or with RS256, ES256 or EdDSA and a key of an
-//! identity provider. Which algorithm a key is for is ours to say: what the token's header says is only ever compared.
+//! Tokens are JWTs (RFC 7515, RFC 7519): signed with HS256 and our own key, or with RS256, ES256 or `EdDSA` and a key of
+//! an identity provider. Which algorithm a key is for is ours to say: what the token's header says is only ever compared.
 //! Every check that fails looks the same from outside.
 //! `web` verifies with a [`TokenVerifier`]; the `token` command and `--dev` [`mint`].
 

@@ -96,7 +96,8 @@ function settings(registered, lifetimes) {
   };
 }
 
-async function quietly(make) {
+/** Makes a provider; what it says of every start like these is not repeated. */
+export async function quietly(make) {
   const { warn } = console;
   console.warn = (text) => KNOWN.test(text) || warn(text);
   try {
@@ -140,7 +141,8 @@ function keepJournal(provider) {
   };
 }
 
-async function post({ path, port, ca, client, form }) {
+/** What a server on this machine answers to a form: the status, and the JSON. */
+export async function post({ path, port, ca, client, form }) {
   const headers = { Host: HOST, "Content-Type": "application/x-www-form-urlencoded" };
   const auth = `${client.client_id}:${client.client_secret}`;
   const place = { host: "127.0.0.1", port, servername: HOST, ca, path };
