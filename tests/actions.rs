@@ -11,6 +11,7 @@ use crate::{
         app::{Database, TestApp, on_both},
         calls,
         grants::Granting,
+        vendor::Vendor,
     },
 };
 
@@ -133,6 +134,8 @@ async fn every_action_is_refused_exactly_where_it_is_not_available(database: Dat
     let by_key = created["data"]["createConnection"]["connection"]["id"].as_str();
     let by_key = by_key.unwrap_or_else(|| panic!("{created}")).to_owned();
     let by_grant = connected(&app, &granting, &admin, "acme").await;
+    let receiver = Vendor::plain().await;
+    let signed = calls::connect_webhook(&app, &admin, &receiver, "/").await.connection;
 
     app.save_role("Clerk", &["list_connections", "create_connection", "refresh_credentials", "disconnect"]).await;
     app.save_role("Module", &["list_connections", "dispatch_events", "create_connection", "edit_scopes"]).await;
@@ -142,6 +145,7 @@ async fn every_action_is_refused_exactly_where_it_is_not_available(database: Dat
         json!([
             {"family": "CRM", "extraCapabilities": extra, "enabled": enabled},
             {"family": "PAYMENTS", "extraCapabilities": extra, "enabled": enabled},
+            {"family": "WEBHOOKS", "extraCapabilities": extra, "enabled": enabled},
         ])
     };
     let update = "mutation($own: [FamilyOverrideInput!]) { updateSettings(input: {familyOverrides: $own}) { settings { holdLimitHours } } }";
@@ -149,7 +153,7 @@ async fn every_action_is_refused_exactly_where_it_is_not_available(database: Dat
     for overrides in [json!([]), own(json!(["MANAGE_SETTINGS"]), true), own(json!([]), false)] {
         let set = app.graphql(&admin, update, json!({ "own": overrides })).await;
         assert_eq!(set.get("errors"), None, "{set}");
-        for connection in [&by_key, &by_grant] {
+        for connection in [&by_key, &by_grant, &signed] {
             for state in ["active", "paused", "error", "auth_expired", "auth_revoked"] {
                 for token in &tokens {
                     let set = format!("UPDATE connections SET state = '{state}'");
@@ -176,7 +180,7 @@ async fn every_action_is_refused_exactly_where_it_is_not_available(database: Dat
         }
     }
     // Both ends are well tried.
-    assert!(tried > 1_500 && taken > 200, "{taken} of {tried}");
+    assert!(tried > 2_000 && taken > 300, "{taken} of {tried}");
     app.graphql(&admin, update, json!({ "own": [] })).await;
     for connection in [&by_key, &by_grant] {
         assert_eq!(calls::disconnect(&app, &tokens[0], connection).await["disconnected"], true);
