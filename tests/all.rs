@@ -14,6 +14,7 @@ mod guards;
 mod health;
 mod house;
 mod keys;
+mod killed;
 mod library;
 mod main_job;
 mod manifests;

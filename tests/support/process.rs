@@ -79,7 +79,7 @@ impl Site {
             let _ = (child.kill(), child.wait());
             panic!("no start: {}", String::from_utf8_lossy(&self.said()));
         };
-        Process { child, url, client: http::client(), no_redirects: http::client_that_stays() }
+        Process { child: Mutex::new(child), url, client: http::client(), no_redirects: http::client_that_stays() }
     }
 
     fn listen(&self, pipe: impl Read + Send + 'static, tell: Option<mpsc::Sender<String>>) {
@@ -120,6 +120,8 @@ impl Site {
             ("authorizations", "changed_at"),
             ("authorizations", "expires_at"),
             ("authorizations", "ticket_until"),
+            ("deliveries", "lease_until"),
+            ("deliveries", "next_attempt_at"),
         ];
         let by = |column: &str| match self.sqlite_file() {
             Some(_) => format!("{column} - {}", minutes * 60_000_000),
@@ -141,7 +143,7 @@ impl Site {
 
 /// A process that serves.
 pub struct Process {
-    child: Child,
+    child: Mutex<Child>,
     pub url: String,
     pub client: reqwest::Client,
     pub no_redirects: reqwest::Client,
@@ -149,13 +151,15 @@ pub struct Process {
 
 impl Process {
     /// Ends it in the middle of whatever it does (SIGKILL).
-    pub fn kill(mut self) {
+    pub fn kill(self) {
         self.end();
     }
 
-    pub fn end(&mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
+    /// As [`Self::kill`], beside those who still ask it.
+    pub fn end(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
     }
 
     /// A token of operator 1 of site 1.
@@ -189,7 +193,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+        let ended = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
+        if ended.is_ok_and(|ended| ended.is_none()) {
             self.end();
         }
     }
