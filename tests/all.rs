@@ -12,6 +12,7 @@ mod exchanges;
 mod fuzz;
 mod guards;
 mod health;
+mod hostile;
 mod house;
 mod keys;
 mod killed;
