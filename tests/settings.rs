@@ -174,7 +174,11 @@ async fn a_family_that_is_off_takes_nothing_and_holds_what_it_has(database: Data
     assert_eq!(refused["errors"][0]["extensions"]["code"], "CONFLICT", "{refused}");
     let retry = "mutation($id: ID!) { retryDelivery(input: {deliveryEntryId: $id}) { ... on RetryRejected { reason message } } }";
     let refused = app.graphql(&admin, retry, json!({ "id": failed })).await;
-    assert_eq!(refused["data"]["retryDelivery"]["reason"], "CONNECTION_NOT_ACTIVE", "{refused}");
+    assert_eq!(refused["data"]["retryDelivery"]["reason"], "FAMILY_DISABLED", "{refused}");
+    // A module's picker does not offer it, and whoever connects sees it before.
+    let picker = "{ connections(filter: {states: [ACTIVE], acceptsEventType: \"a.b\"}) { totalCount } connector(slug: \"webhook_generic\") { enabled } }";
+    let seen = app.graphql(&forms, picker, json!({})).await["data"].clone();
+    assert_eq!(seen, json!({"connections": {"totalCount": 0}, "connector": {"enabled": false}}));
     app.clock.advance(TimeDelta::hours(1));
     // Another site's is not: its events go out, long after the one that is held was due.
     let other = app.site_token(2, "Administrator");
@@ -188,6 +192,8 @@ async fn a_family_that_is_off_takes_nothing_and_holds_what_it_has(database: Data
     assert_eq!(logged.next().await["deliveryLogged"]["entry"]["outcome"], "DELIVERED");
     let retried = app.graphql(&admin, retry, json!({ "id": failed })).await;
     assert_eq!(retried["data"]["retryDelivery"], json!({}), "{retried}");
+    let seen = app.graphql(&forms, picker, json!({})).await["data"].clone();
+    assert_eq!(seen, json!({"connections": {"totalCount": 1}, "connector": {"enabled": true}}));
     app.stop().await;
 }
 

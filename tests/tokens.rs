@@ -161,6 +161,34 @@ async fn tokens_of_a_provider_are_good_as_long_as_its_keys_are() {
     app.stop().await;
 }
 
+/// What runs on a token whose key is withdrawn ends, though the token itself has not run out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_and_streams_end_with_the_key_of_their_token() {
+    let provider = Provider::start().await;
+    let app =
+        provider.app().await.restart_waiting(|timeouts| timeouts.alive = std::time::Duration::from_millis(100)).await;
+    let (old, new) = (Key::ec("old"), Key::ec("new"));
+    provider.publish(Some(vec![old.public()]));
+    let token = old.sign(&with(claims(&app), "exp", json!(app.clock.now().timestamp() + 86_400)));
+    let document = "subscription { connectionStateChanged { change } }";
+    let mut socket = app.subscribe(&token, document).await;
+    let stream = app.post(&token, document, &json!({})).header("accept", "text/event-stream");
+    let mut stream = stream.send().await.expect("an answer");
+    assert_eq!(stream.status(), 200);
+    // The same key under another name stands.
+    let renamed = with(old.public(), "kid", json!("renamed"));
+    provider.publish(Some(vec![renamed]));
+    app.clock.advance(TimeDelta::minutes(10));
+    assert_eq!(asked(&app, &token).await.0, 200);
+    provider.publish(Some(vec![new.public()]));
+    app.clock.advance(TimeDelta::minutes(10));
+    assert_eq!(socket.closed().await, (4403, "The token is not valid any more".to_owned()));
+    let ended = async { while stream.chunk().await.expect("a stream").is_some() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), ended).await.expect("it ends");
+    assert_eq!(asked(&app, &token).await.0, 401);
+    app.stop().await;
+}
+
 /// A token of these parts with a signature of these bytes.
 fn raw(header: &str, claims: &Value, sign: impl Fn(&str) -> Vec<u8>) -> String {
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims.to_string()));

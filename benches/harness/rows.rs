@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeZone as _, Utc};
 use integrations_gateway::{
     domain::{
         activity::{ActivityAction, ActivityOutcome},
-        connector::AuthFlow,
+        connector::{AuthFlow, ConnectorFamily},
         id::{OperatorId, SiteId},
         test_report::{TestOutcome, TestProof, TestReport},
     },
@@ -25,6 +25,7 @@ pub fn new_connection(name: &str, now: DateTime<Utc>) -> NewConnection {
         connector_slug: "webhook_generic".into(),
         connector_name: "Outbound webhook".into(),
         display_name: name.into(),
+        family: ConnectorFamily::Webhooks,
         auth_flow: AuthFlow::SignedToken,
         vendor_account_id: Some(format!("account of {name}")),
         vendor_account_name: None,

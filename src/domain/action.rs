@@ -51,6 +51,8 @@ pub struct Offer<'a> {
     /// By the connection's own flow; `None` where the connector does not offer that any more.
     pub flow: Option<FlowOffer<'a>>,
     pub takes_events: bool,
+    /// Of some event at least the connection has been granted every scope that it needs.
+    pub scopes_suffice: bool,
 }
 
 /// What a flow offers to connections.
@@ -159,11 +161,12 @@ fn obstacle(action: ConnectionAction, situation: &Situation<'_>, asker: Asker<'_
             if situation.flow == AuthFlow::Oauth && situation.refreshable.unwrap_or(flow.refreshable) {
                 return no_app(offer, flow);
             }
-            Some(format!(
-                "the credential of this connection cannot be refreshed: {} has no such call for {}, or has given no \
-                 refresh token",
-                offer.name, situation.flow
-            ))
+            let why = if situation.flow == AuthFlow::Oauth && flow.refreshable {
+                format!("{} has given no refresh token", offer.name)
+            } else {
+                format!("{} has no call for it", offer.name)
+            };
+            Some(format!("the credential of this connection cannot be refreshed: {why}"))
         }),
         A::Rotate => match situation.flow {
             AuthFlow::Oauth => Some(
@@ -171,12 +174,26 @@ fn obstacle(action: ConnectionAction, situation: &Situation<'_>, asker: Asker<'_
             ),
             AuthFlow::ApiKey | AuthFlow::Basic | AuthFlow::SignedToken => flow().err(),
         },
-        A::Resume => (situation.state != ConnectionState::Paused)
-            .then(|| format!("only a paused connection can be resumed; this one is {}", situation.state)),
+        A::Resume => (situation.state != ConnectionState::Paused).then(|| cannot_resume(situation.state)),
         A::Dispatch => family_off(offer.name, offer.family, asker.settings)
             .or_else(|| (!offer.takes_events).then(|| format!("{} takes no events", offer.name)))
+            .or_else(|| {
+                (!offer.scopes_suffice)
+                    .then(|| "the connection has not been granted the scopes that any of its events needs".to_owned())
+            })
             .or_else(|| not_active(situation.state)),
     }
+}
+
+/// Why a connection in this state is not resumed, and what brings it back.
+#[must_use]
+pub fn cannot_resume(state: ConnectionState) -> String {
+    let instead = match state {
+        ConnectionState::Active | ConnectionState::Paused => "",
+        ConnectionState::Error => ": a test that passes brings it back",
+        ConnectionState::AuthExpired | ConnectionState::AuthRevoked => ": give it a fresh grant or another key",
+    };
+    format!("only a paused connection can be resumed; this one is {state}{instead}")
 }
 
 /// Why no event is taken for a connector of this family.
@@ -216,7 +233,13 @@ mod tests {
     const SCOPED: FlowOffer<'static> = FlowOffer { refreshable: true, scopes_editable: true, missing_app: None };
 
     fn situation(flow: AuthFlow) -> Situation<'static> {
-        let offer = Offer { name: "A vendor", family: ConnectorFamily::Crm, flow: Some(SCOPED), takes_events: true };
+        let offer = Offer {
+            name: "A vendor",
+            family: ConnectorFamily::Crm,
+            flow: Some(SCOPED),
+            takes_events: true,
+            scopes_suffice: true,
+        };
         Situation {
             connector_slug: "a-vendor",
             state: ConnectionState::Active,

@@ -41,7 +41,12 @@ pub(super) fn filter(scope: &SharedScope, filter: ConnectionFilter) -> query::Co
         states: all(filter.states),
         connector_slugs: slugs(scope, filter.families, filter.connector_slugs),
         scopes_granted: filter.scopes_granted.unwrap_or_default(),
-        accepting: filter.accepts_event_type.map(|event_type| accepting(scope, &event_type)),
+        accepting: filter.accepts_event_type.map(|event_type| {
+            // What is switched off takes none now; a stream follows those too, for when they are back.
+            let mut all = accepting(scope, &event_type);
+            all.retain(|one| takes_events(scope, &one.connector_slug));
+            all
+        }),
         operator_of_record: filter.operator_of_record.map(|id| OperatorId(id.into())),
         search: filter.search,
     }
@@ -68,6 +73,11 @@ pub(super) fn slugs(
         Some(slugs) => of_families.filter(|slug| slugs.contains(slug)).collect(),
         None => of_families.collect(),
     })
+}
+
+fn takes_events(scope: &SharedScope, slug: &str) -> bool {
+    let connector = scope.gateway.library().get(slug);
+    connector.is_some_and(|connector| scope.acting.settings.is_enabled(connector.family))
 }
 
 /// The connectors that take this event, with the scopes that a connection by OAuth needs for it.

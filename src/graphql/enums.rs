@@ -119,6 +119,7 @@ mirrored! {
         Configure,
         EditScopes,
         Refresh,
+        /// For a signing secret: refused all the same while five of them overlap.
         Rotate,
         Reauthorize,
         Test,
@@ -170,7 +171,7 @@ mirrored! {
     /// How far an outbound event has come.
     DeliveryStatus = domain::delivery::DeliveryStatus {
         Queued,
-        /// Waiting for its connection to become active again.
+        /// Waiting for its connection to become active again, or for its family to be switched on.
         Held,
         Delivered,
         Failed,
@@ -312,6 +313,8 @@ mirrored! {
         Superseded,
         ConnectionRemoved,
         ConnectionNotActive,
+        /// The connector's family is switched off in the site's settings.
+        FamilyDisabled,
         PayloadPurged,
     }
 }

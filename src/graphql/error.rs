@@ -10,7 +10,8 @@ pub(super) fn api_error(failure: Failure, request_id: &str) -> Error {
     match failure {
         Failure::Forbidden(capability) => {
             let name = async_graphql::resolver_utils::enum_value(Capability::from(capability));
-            Error::new("the caller's role lacks the capability that this needs").extend_with(|_, extensions| {
+            let message = format!("the caller's role lacks the capability that this needs: {name}");
+            Error::new(message).extend_with(|_, extensions| {
                 extensions.set("code", "FORBIDDEN");
                 extensions.set("capability", name.clone());
             })

@@ -102,7 +102,14 @@ impl Connector {
             .collect()
     }
 
-    /// Capabilities needed besides an action's own for every credential action: the product's and the site's.
+    /// Whether the site takes new connections to it, and events: false where `settings` has switched its family off, or it
+    /// has left the library.
+    async fn enabled(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| self.scope.acting.settings.is_enabled(known.family))
+    }
+
+    /// Capabilities needed besides an action's own for every credential action (connect, configure, edit scopes,
+    /// refresh, rotate, reauthorize, disconnect): the product's and the site's.
     async fn extra_capabilities(&self) -> Vec<Capability> {
         let settings = &self.scope.acting.settings;
         let known = self.known.iter();

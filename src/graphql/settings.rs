@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{domain::settings, service};
 
-/// What the site can tune. A change holds at once, for what is queued too.
+/// What the site can tune. A change holds at once, for what is queued too; a waiting time that has begun is waited to its
+/// end.
 #[derive(Description)]
 pub struct Settings {
     pub(super) scope: SharedScope,
@@ -23,7 +24,8 @@ impl Settings {
         number(self.settings.delivery_log_retention_days)
     }
 
-    /// Waiting times between attempts, in seconds; their number bounds the attempts.
+    /// Waiting times between attempts, in seconds, each made up to a tenth longer by chance; their number bounds the
+    /// attempts.
     async fn retry_schedule_seconds(&self) -> Vec<i32> {
         self.settings.retry_schedule_seconds.iter().copied().map(number).collect()
     }
@@ -65,7 +67,8 @@ fn number(value: u32) -> i32 {
 pub struct SiteKey {
     version: i32,
     created_at: DateTime,
-    /// Records still sealed with an older version; payloads of events are counted up to 10,000.
+    /// Records still sealed with an older version: credentials at first, and payloads of events that are kept, which are
+    /// begun with after a minute and counted up to 10,000.
     records_to_reseal: i32,
 }
 
@@ -90,9 +93,11 @@ pub struct ErrorPattern {
 #[derive(SimpleObject)]
 pub struct FamilyOverride {
     family: ConnectorFamily,
-    /// Needed besides an action's own for every credential action; they add to what the product asks for.
+    /// Needed besides an action's own for every credential action (connect, configure, edit scopes, refresh, rotate,
+    /// reauthorize, disconnect); they add to what the product asks for.
     extra_capabilities: Vec<Capability>,
-    /// A family that is switched off takes no new connections and no events; what it had queued is held.
+    /// A family that is switched off takes no new connections and no events; what it had queued is held until it is on
+    /// again, and fails with `HOLD_EXPIRED` after `holdLimitHours`. Its connections are tested and renewed all the same.
     enabled: bool,
 }
 

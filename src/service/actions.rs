@@ -91,6 +91,10 @@ impl Gateway {
                     .filter(|app| !self.oauth.apps.contains_key(*app)),
             }),
             takes_events: !connector.operations.is_empty(),
+            scopes_suffice: connector
+                .operations
+                .iter()
+                .any(|operation| connection.lacks(&operation.required_scopes).next().is_none()),
         });
         Situation {
             connector_slug: &connection.connector_slug,

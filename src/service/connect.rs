@@ -90,6 +90,7 @@ impl Gateway {
             connector_slug: connector.slug.clone(),
             connector_name: connector.display_name.clone(),
             display_name,
+            family: connector.family,
             auth_flow: flow,
             vendor_account_id: test.vendor_account_id.clone(),
             vendor_account_name: test.vendor_account_name.clone(),

@@ -147,7 +147,13 @@ impl Gateway {
             self.bus.wake_deliveries();
             return Ok(disconnection(id, false, told));
         }
-        let entry = intent.activity(connection, ActivityOutcome::Succeeded, told.detail.clone());
+        let detail = match (told.revocation, &told.detail) {
+            (Revocation::Failed, Some(why)) => {
+                Some(format!("by force; the grant may still stand at the vendor, which could not be told: {why}"))
+            }
+            (_, detail) => detail.clone(),
+        };
+        let entry = intent.activity(connection, ActivityOutcome::Succeeded, detail);
         self.remove(site, id, entry).await?;
         Ok(disconnection(id, true, told))
     }

@@ -34,10 +34,13 @@ use crate::{
 };
 
 /// How many sites' opened keys, and how many operators' names, are remembered at most.
-const REMEMBERED: usize = 4_096;
+pub(super) const REMEMBERED: usize = 4_096;
 
 /// A site's opened keys, and when they were read.
 type ReadKeyring = (Arc<Keyring>, DateTime<Utc>);
+
+/// Version, time and count.
+type CountedSeals = (i32, DateTime<Utc>, u64);
 
 /// What a gateway is made of.
 pub struct Parts {
@@ -89,6 +92,8 @@ pub struct Inner {
     tasks: TaskTracker,
     /// Sites' opened keys, and when they were read.
     pub(super) keyrings: Mutex<HashMap<SiteId, ReadKeyring>>,
+    /// How much of a site older keys than this version seal, and when that was counted.
+    pub(super) old_seals: Mutex<HashMap<SiteId, Arc<tokio::sync::Mutex<Option<CountedSeals>>>>>,
     /// Sites whose older keys could not go, and when that is looked at again.
     pub(super) kept_keys: Mutex<HashMap<SiteId, DateTime<Utc>>>,
     /// Operators as they were last noted, so that a request of a known one writes nothing.
@@ -125,6 +130,7 @@ impl Gateway {
             backlogs: Backlogs::default(),
             tasks: TaskTracker::new(),
             keyrings: Mutex::default(),
+            old_seals: Mutex::default(),
             kept_keys: Mutex::default(),
             noted: Mutex::default(),
         }))
@@ -156,7 +162,7 @@ impl Gateway {
     /// Takes note of a caller whose token is valid: its site exists from then on, with a key, and
     /// its operator's name is the one that the token gives.
     pub async fn admit(&self, principal: &Principal) -> Result<(), Failure> {
-        self.keyring(principal.site).await?;
+        self.opening_keyring(principal.site).await?;
         if let Actor::Operator { id, name } = &principal.actor {
             let key = (principal.site, id.0);
             let known = lock(&self.noted).get(&key).is_some_and(|noted| noted == name);

@@ -105,6 +105,7 @@ impl Gateway {
             connector_slug: connector.slug.clone(),
             connector_name: connector.display_name.clone(),
             display_name: display_name_or_default(connector, authorization.display_name.as_deref())?,
+            family: connector.family,
             auth_flow: AuthFlow::Oauth,
             vendor_account_id: test.vendor_account_id.clone(),
             vendor_account_name: test.vendor_account_name.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    gateway::{Gateway, activity, lock, remember},
+    gateway::{Gateway, REMEMBERED, activity, lock, remember},
     types::{Acting, Failure, OrInternal as _},
 };
 use crate::{
@@ -21,6 +21,10 @@ use crate::{
 /// How long opened keys are used before it is looked whether there is a newer one: so long another process may seal with
 /// the key before.
 const FRESH: TimeDelta = TimeDelta::seconds(10);
+/// How long keys seal that could not be read afresh: far shorter than an older key stays once a newer one seals.
+const SEALS: TimeDelta = TimeDelta::minutes(10);
+/// How long a count of what is still to be sealed anew serves whoever asks.
+const COUNTED: TimeDelta = TimeDelta::seconds(1);
 /// How many older keys may still be needed when a site gets another one.
 const OLD_MAX: usize = 4;
 
@@ -34,16 +38,27 @@ pub struct SiteKey {
 }
 
 impl Gateway {
-    /// The site's opened keys; the first call for a site makes its key.
+    /// The site's opened keys, to seal with; the first call for a site makes its key.
     pub(super) async fn keyring(&self, site: SiteId) -> Result<Arc<Keyring>, Failure> {
         let known = lock(&self.keyrings).get(&site).cloned();
         let now = self.now();
         match known {
             Some((keyring, read)) if (TimeDelta::zero()..FRESH).contains(&(now - read)) => Ok(keyring),
-            // What is known serves on where it cannot be read afresh, as where the keys have been wrapped by a master key
-            // that this process has not been given yet.
-            Some((keyring, _)) => Ok(self.read_keyring(site).await.unwrap_or(keyring)),
-            None => self.read_keyring(site).await,
+            // What is known serves on for a while where it cannot be read afresh. Not for long: the key could be gone.
+            Some((keyring, read)) if (TimeDelta::zero()..SEALS).contains(&(now - read)) => {
+                Ok(self.read_keyring(site).await.unwrap_or(keyring))
+            }
+            _ => self.read_keyring(site).await,
+        }
+    }
+
+    /// The site's opened keys, to open with: what is known is good for that whatever its age, also where the keys have
+    /// been wrapped by a master key that this process has not been given.
+    pub(super) async fn opening_keyring(&self, site: SiteId) -> Result<Arc<Keyring>, Failure> {
+        let known = lock(&self.keyrings).get(&site).map(|(keyring, _)| Arc::clone(keyring));
+        match (self.keyring(site).await, known) {
+            (Ok(keyring), _) | (Err(_), Some(keyring)) => Ok(keyring),
+            (Err(failure), None) => Err(failure),
         }
     }
 
@@ -99,7 +114,7 @@ impl Gateway {
         site: SiteId,
         open: impl Fn(&Keyring) -> Result<T, VaultError>,
     ) -> Result<Result<T, VaultError>, Failure> {
-        match open(&*self.keyring(site).await?) {
+        match open(&*self.opening_keyring(site).await?) {
             // Another process has sealed it with a key that the site got a moment ago.
             Err(VaultError::UnknownVersion(_)) => Ok(open(&*self.read_keyring(site).await?)),
             other => Ok(other),
@@ -113,14 +128,32 @@ impl Gateway {
     pub async fn site_key(&self, site: SiteId) -> Result<SiteKey, Failure> {
         let keys = store::site::keys(&self.db, site).await.or_internal("reading the site's keys")?;
         let Some(newest) = keys.last() else { return Err(Failure::Internal) };
-        let records_to_reseal = if keys.len() == 1 {
-            0
-        } else {
-            store::reseal::count_old(&self.db, site, newest.version, newest.payloads_done_to)
-                .await
-                .or_internal("counting what is to be sealed anew")?
-        };
+        let records_to_reseal = if keys.len() == 1 { 0 } else { self.count_old(site, newest).await? };
         Ok(SiteKey { version: newest.version, created_at: newest.created_at, records_to_reseal })
+    }
+
+    /// Counting takes a while: whoever asks at the same time waits for the same count, and it serves for a second.
+    async fn count_old(&self, site: SiteId, newest: &SiteKeyRow) -> Result<u64, Failure> {
+        let counted = {
+            let mut counts = lock(&self.old_seals);
+            if counts.len() >= REMEMBERED {
+                counts.clear();
+            }
+            Arc::clone(counts.entry(site).or_default())
+        };
+        let mut counted = counted.lock().await;
+        let now = self.now();
+        if let Some((version, at, count)) = *counted
+            && version == newest.version
+            && (TimeDelta::zero()..COUNTED).contains(&(now - at))
+        {
+            return Ok(count);
+        }
+        let count = store::reseal::count_old(&self.db, site, newest.version, newest.payloads_done_to)
+            .await
+            .or_internal("counting what is to be sealed anew")?;
+        *counted = Some((newest.version, now, count));
+        Ok(count)
     }
 
     /// Gives the site another key. It seals from now on; what older ones seal is sealed anew by a worker, while

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     connector::Connector,
     domain::{
-        action::ConnectionAction,
+        action::{self, ConnectionAction},
         activity::{ActivityAction, ActivityOutcome},
         connection::{Connection, ConnectionState},
         id::{ConnectionId, SiteId},
@@ -188,7 +188,7 @@ impl Gateway {
         };
         let observed = self.observe(site, id, report).await?;
         if observed.decision == Decision::Conflict {
-            return Err(Failure::Conflict(cannot_resume(observed.previous)));
+            return Err(Failure::Conflict(action::cannot_resume(observed.previous)));
         }
         // An active connection takes its queue up again.
         self.bus.wake_deliveries();
@@ -222,10 +222,6 @@ impl Gateway {
         self.log_activity(acting.site(), entry).await?;
         Ok(refused)
     }
-}
-
-fn cannot_resume(state: ConnectionState) -> String {
-    format!("only a paused connection can be resumed; this one is {state}")
 }
 
 fn tested_activity(acting: &Acting, action: ActivityAction, connection: &Connection, test: &TestReport) -> NewActivity {

@@ -57,7 +57,7 @@ impl Gateway {
                 (RetryRejection::ConnectionNotActive, format!("the connection is {state}"))
             }
             RetryClaim::SwitchedOff => (
-                RetryRejection::ConnectionNotActive,
+                RetryRejection::FamilyDisabled,
                 "the connection's family is switched off in the site's settings".to_owned(),
             ),
             RetryClaim::PayloadPurged => {

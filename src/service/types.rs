@@ -259,6 +259,8 @@ vocabulary! {
         Superseded = "superseded",
         ConnectionRemoved = "connection_removed",
         ConnectionNotActive = "connection_not_active",
+        /// The connector's family is switched off in the site's settings.
+        FamilyDisabled = "family_disabled",
         PayloadPurged = "payload_purged",
     }
 }

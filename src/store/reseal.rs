@@ -239,8 +239,7 @@ pub async fn old_payloads(
         .integer(next.number)
         .sql(" AND id < ")
         .integer(end)
-        .sql(" AND site_id = ")
-        .integer(site.get())
+        .append(of_site(site))
         .append(sealed_by_another(newest))
         .sql(format!(" ORDER BY id LIMIT {limit}"));
     let rows: Vec<Row> = both!(conn, query.load(conn).await)?;
@@ -248,6 +247,11 @@ pub async fn old_payloads(
     let to = rows.last().filter(|_| full).map_or(end - 1, |row| row.id);
     let found = rows.into_iter().map(|row| OldPayload { delivery: row.id, message_id: row.name, blob: row.sealed });
     Ok((found.collect(), Some(to)))
+}
+
+/// So said, SQLite goes by the numbers of the rows, and not by the site's whole index.
+fn of_site(site: SiteId) -> Statement {
+    Statement::new(" AND ").each("+site_id", "site_id").sql(" = ").integer(site.get())
 }
 
 /// The version stands in the four bytes behind the first one of a payload.
@@ -311,8 +315,7 @@ pub async fn count_old(db: &Db, site: SiteId, newest: i32, after: Option<i64>) -
         query = query
             .sql(" + (SELECT count(*) FROM (SELECT 1 AS one FROM deliveries WHERE id > ")
             .integer(after)
-            .sql(" AND site_id = ")
-            .integer(site.get())
+            .append(of_site(site))
             .append(sealed_by_another(newest))
             .sql(format!(" LIMIT {COUNTED}) AS payloads)"));
     }

@@ -36,6 +36,12 @@ async fn read(conn: &mut Conn, site: SiteId) -> Result<Settings> {
     stored.map_or_else(|| Ok(Settings::default()), |text| from_json(&text))
 }
 
+/// The site's settings, which nobody changes until the transaction ends.
+pub(super) async fn lock(conn: &mut Conn, site: SiteId) -> Result<Settings> {
+    let _: Option<i64> = locked!(conn, sites::table.find(site.get()).select(sites::site_id), for_share)?;
+    read(conn, site).await
+}
+
 /// What a request goes by: the site's own roles, in no order, and its settings.
 #[derive(Clone, Debug)]
 pub struct Terms {

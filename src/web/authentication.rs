@@ -5,7 +5,13 @@ use axum::{
     response::Response,
 };
 
-use super::{WebState, accept::Media, answer, envelope::RequestId, token::Unauthenticated};
+use super::{
+    WebState,
+    accept::Media,
+    answer,
+    envelope::RequestId,
+    token::{Standing, Unauthenticated},
+};
 use crate::domain::principal::Principal;
 
 /// Why a request goes no further.
@@ -36,8 +42,15 @@ impl Refused {
     }
 }
 
+/// Whom a token names, and what that rests on.
+#[derive(Clone)]
+pub(super) struct Admitted {
+    pub principal: Principal,
+    pub standing: Standing,
+}
+
 /// The caller that the `Authorization` header names, taken note of.
-pub(super) async fn authenticate(state: &WebState, headers: &HeaderMap) -> Result<Principal, Refused> {
+pub(super) async fn authenticate(state: &WebState, headers: &HeaderMap) -> Result<Admitted, Refused> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => admit(state, value.to_str().map_err(|_| Refused::Unauthenticated)?).await,
@@ -46,12 +59,12 @@ pub(super) async fn authenticate(state: &WebState, headers: &HeaderMap) -> Resul
 }
 
 /// The caller that these credentials (`Bearer TOKEN`) name, taken note of.
-pub(super) async fn admit(state: &WebState, credentials: &str) -> Result<Principal, Refused> {
+pub(super) async fn admit(state: &WebState, credentials: &str) -> Result<Admitted, Refused> {
     let verified = match bearer(credentials) {
         Some(token) => state.tokens.verify(token).await,
         None => Err(Unauthenticated),
     };
-    let principal = verified.map_err(|Unauthenticated| {
+    let (principal, standing) = verified.map_err(|Unauthenticated| {
         tracing::debug!("a token was refused");
         Refused::Unauthenticated
     })?;
@@ -59,7 +72,7 @@ pub(super) async fn admit(state: &WebState, credentials: &str) -> Result<Princip
         tracing::error!(?failure, site = %principal.site, "a caller could not be admitted");
         Refused::Internal
     })?;
-    Ok(principal)
+    Ok(Admitted { principal, standing })
 }
 
 /// The token of `Bearer TOKEN` (RFC 6750, section 2.1); the scheme's name in any case (RFC 9110, section 11.1).

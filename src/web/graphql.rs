@@ -18,7 +18,8 @@ use super::{
     Shared, WebState,
     accept::{self, Media, is_utf8, negotiate},
     address::{self, Peer},
-    answer, authentication,
+    answer,
+    authentication::{self, Admitted},
     envelope::RequestId,
     origin, parameters, socket, stream,
 };
@@ -72,7 +73,7 @@ async fn execute(state: &Shared, id: RequestId, parts: Parts, body: Body) -> Res
     let accepted = negotiate(&parts.headers);
     let streamed = accept::streamed(&parts.headers);
     let media = accepted.unwrap_or(Media::Json);
-    let principal =
+    let Admitted { principal, standing } =
         authentication::authenticate(state, &parts.headers).await.map_err(|refused| refused.answer(&id, media))?;
     let asked = "You have asked too often (GATEWAY_RATE_LIMIT).";
     state.throttle.caller(&principal).map_err(|wait| answer::too_often(wait, asked, media))?;
@@ -106,7 +107,7 @@ async fn execute(state: &Shared, id: RequestId, parts: Parts, body: Body) -> Res
     }
     match form(&ready, accepted, streamed) {
         Form::Single => Ok(answer::executed(state.api.execute(caller, ready).await, media)),
-        Form::Streamed(form) => stream::answer(state, caller, ready, form, media),
+        Form::Streamed(form) => stream::answer(state, (caller, standing), ready, form, media),
         Form::Impossible => Ok(answer::refused(&no_stream(), media)),
     }
 }

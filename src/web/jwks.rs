@@ -1,7 +1,7 @@
 //! Public keys of an identity provider (RFC 7517): fetched when they are needed, kept, and found by `kid` and algorithm.
 //!
 //! The provider decides which keys there are, and nobody else: addresses and keys in a token's own header are never
-//! looked at. A token with an unknown `kid` leads to one look at the provider, and then to none for a while, so that
+//! looked at, and a key that it does not publish any more is good no more. A token with an unknown `kid` leads to one look at the provider, and then to none for a while, so that
 //! nobody can make the gateway ask as often as they like.
 
 use std::{
@@ -12,12 +12,12 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{
     Algorithm, DecodingKey,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse, ThumbprintHash},
 };
 
 use crate::domain::clock::{BoxFuture, SharedClock};
 
-/// Keys older than this are fetched anew, and serve on meanwhile.
+/// Keys older than this are fetched anew before they are used; they serve on where that fails.
 const FRESH: TimeDelta = TimeDelta::minutes(10);
 /// Keys that could not be fetched anew for so long are good for nothing.
 const LAPSED: TimeDelta = TimeDelta::hours(24);
@@ -36,12 +36,16 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
 /// Fetches the provider's key set.
 pub type FetchKeys = Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
 
+/// Tells one key from every other, whatever it is called (RFC 7638).
+pub(super) type Thumbprint = Arc<str>;
+
 /// A key that tokens can be verified by.
 #[derive(Clone)]
 struct PublicKey {
     kid: String,
     algorithm: Algorithm,
     key: DecodingKey,
+    thumbprint: Thumbprint,
 }
 
 /// The provider's keys. Cheap to clone.
@@ -53,7 +57,7 @@ struct Inner {
     clock: SharedClock,
     known: Mutex<Known>,
     /// Held by whoever fetches.
-    fetching: tokio::sync::Mutex<()>,
+    fetching: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Known {
@@ -63,8 +67,6 @@ struct Known {
     next: DateTime<Utc>,
     /// In a row.
     failures: u32,
-    /// Another one for each set of keys that differs from the one before.
-    generation: u64,
 }
 
 impl Known {
@@ -81,81 +83,77 @@ impl fmt::Debug for Jwks {
 
 impl Jwks {
     pub(super) fn new(fetch: FetchKeys, clock: SharedClock) -> Self {
-        let known = Known {
-            keys: Arc::default(),
-            fetched_at: None,
-            next: DateTime::<Utc>::MIN_UTC,
-            failures: 0,
-            generation: 0,
+        let known = Known { keys: Arc::default(), fetched_at: None, next: DateTime::<Utc>::MIN_UTC, failures: 0 };
+        Self(Arc::new(Inner { fetch, clock, known: Mutex::new(known), fetching: Arc::default() }))
+    }
+
+    /// The key of this `kid` for this algorithm.
+    pub(super) async fn find(&self, kid: &str, algorithm: Algorithm) -> Option<(DecodingKey, Thumbprint)> {
+        self.fetch_if_due(FRESH).await;
+        let called = |key: &PublicKey| key.kid == kid && key.algorithm == algorithm;
+        let found = if let Some(found) = self.look(called) {
+            found
+        } else {
+            self.fetch_if_due(TimeDelta::zero()).await;
+            self.look(called)?
         };
-        Self(Arc::new(Inner { fetch, clock, known: Mutex::new(known), fetching: tokio::sync::Mutex::default() }))
+        Some((found.key, found.thumbprint))
     }
 
-    /// The key of this `kid` for this algorithm, and the generation of its set.
-    pub(super) async fn find(&self, kid: &str, algorithm: Algorithm) -> Option<(DecodingKey, u64)> {
-        if let Some(found) = self.look(kid, algorithm) {
-            self.keep_fresh();
-            return Some(found);
-        }
-        self.fetch_if_due(TimeDelta::zero()).await;
-        self.look(kid, algorithm)
+    /// Whether the provider still has this key, as far as it could be asked.
+    pub(super) async fn has(&self, thumbprint: &Thumbprint) -> bool {
+        self.fetch_if_due(FRESH).await;
+        self.look(|key| key.thumbprint == *thumbprint).is_some()
     }
 
-    /// The generation of the keys that are good now; `None` where none are. A token that was verified by keys of another
-    /// one has to be verified again.
-    pub(super) fn generation(&self) -> Option<u64> {
-        let good = {
-            let known = self.known();
-            (!known.is_older_than(LAPSED, self.0.clock.now())).then_some(known.generation)
-        };
-        self.keep_fresh();
-        good
-    }
-
-    fn look(&self, kid: &str, algorithm: Algorithm) -> Option<(DecodingKey, u64)> {
+    fn look(&self, wanted: impl Fn(&PublicKey) -> bool) -> Option<PublicKey> {
         let known = self.known();
         if known.is_older_than(LAPSED, self.0.clock.now()) {
             return None;
         }
-        let found = known.keys.iter().find(|key| key.kid == kid && key.algorithm == algorithm)?;
-        Some((found.key.clone(), known.generation))
+        known.keys.iter().find(|key| wanted(key)).cloned()
     }
 
-    /// Fetches keys that have become old, while they serve on.
-    fn keep_fresh(&self) {
-        let now = self.0.clock.now();
-        let due = {
-            let known = self.known();
-            known.is_older_than(FRESH, now) && now >= known.next
-        };
-        if due {
-            let own = self.clone();
-            tokio::spawn(async move { own.fetch_if_due(FRESH).await });
-        }
+    fn is_due(&self, age: TimeDelta) -> bool {
+        let (known, now) = (self.known(), self.0.clock.now());
+        now >= known.next && known.is_older_than(age, now)
     }
 
     /// Fetches the keys, unless they are younger than `age` or the provider is not to be asked yet. Where somebody else
-    /// fetches them, their outcome is waited for.
+    /// fetches them, their outcome is waited for. Whoever waits may go away: the fetch goes on.
     async fn fetch_if_due(&self, age: TimeDelta) {
-        let _turn = self.0.fetching.lock().await;
-        let asked = self.0.clock.now();
-        {
-            let known = self.known();
-            if asked < known.next || !known.is_older_than(age, asked) {
-                return;
-            }
+        let is_wanted = self.known().is_older_than(age, self.0.clock.now());
+        let is_under_way = self.0.fetching.try_lock().is_err();
+        if !is_wanted || !(is_under_way || self.is_due(age)) {
+            return;
         }
+        let turn = Arc::clone(&self.0.fetching).lock_owned().await;
+        if !self.is_due(age) {
+            return;
+        }
+        self.known().next = self.0.clock.now() + REST;
+        let own = self.clone();
+        let fetch = tokio::spawn(async move {
+            own.fetch().await;
+            drop(turn);
+        });
+        if fetch.await.is_err() {
+            tracing::error!("fetching the identity provider's keys broke off");
+        }
+    }
+
+    async fn fetch(&self) {
         let fetched = (self.0.fetch)().await.and_then(|text| read(&text));
         let now = self.0.clock.now();
         let mut known = self.known();
         match fetched {
             Ok(keys) => {
-                let names = |keys: &[PublicKey]| keys.iter().map(|key| key.kid.clone()).collect::<Vec<_>>();
-                if known.fetched_at.is_none() || names(&known.keys) != names(&keys) {
-                    tracing::info!(keys = keys.len(), "the identity provider's keys");
+                let prints = |keys: &[PublicKey]| keys.iter().map(|key| key.thumbprint.clone()).collect::<Vec<_>>();
+                if keys.is_empty() {
+                    tracing::warn!("the identity provider has no key with a `kid` for RS256, ES256 or EdDSA");
+                } else if prints(&known.keys) != prints(&keys) {
+                    tracing::info!(keys = keys.len(), "the identity provider has other keys");
                 }
-                // Also where the same names come again: what they stand for may be another key.
-                known.generation += 1;
                 known.keys = Arc::new(keys);
                 known.fetched_at = Some(now);
                 known.failures = 0;
@@ -183,11 +181,7 @@ fn read(text: &[u8]) -> Result<Vec<PublicKey>, String> {
         keys: Vec<serde_json::Value>,
     }
     let set: Set = serde_json::from_slice(text).map_err(|error| format!("it is no key set: {error}"))?;
-    let keys: Vec<PublicKey> = set.keys.into_iter().take(KEYS_MAX).filter_map(public_key).collect();
-    if keys.is_empty() {
-        return Err("no key of the set verifies RS256, ES256 or EdDSA and has a `kid`".to_owned());
-    }
-    Ok(keys)
+    Ok(set.keys.into_iter().take(KEYS_MAX).filter_map(public_key).collect())
 }
 
 fn public_key(value: serde_json::Value) -> Option<PublicKey> {
@@ -212,7 +206,8 @@ fn public_key(value: serde_json::Value) -> Option<PublicKey> {
     if jwk.common.key_algorithm.is_some_and(|only| only != named) {
         return None;
     }
-    Some(PublicKey { kid, algorithm, key: DecodingKey::from_jwk(&jwk).ok()? })
+    let thumbprint = Arc::from(jwk.thumbprint(ThumbprintHash::SHA256).ok()?);
+    Some(PublicKey { kid, algorithm, key: DecodingKey::from_jwk(&jwk).ok()?, thumbprint })
 }
 
 /// The length of a modulus, without zeros in front.

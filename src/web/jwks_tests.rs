@@ -149,19 +149,26 @@ async fn the_provider_is_asked_when_it_must_be_and_not_more() {
     at(10);
     assert!(is_known("second").await && is_known("first").await);
     assert_eq!(provider.asked(), 2);
-    let generation = jwks.generation();
+    let (_, thumbprint) = jwks.find("first", Algorithm::ES256).await.expect("it is known");
+    assert!(jwks.has(&thumbprint).await);
 
-    // Ten minutes later they are fetched anew while they serve on; one that is gone then serves no more.
+    // Ten minutes later they are fetched anew before they are used: one that is gone serves no more.
     provider.gives(&[second]);
+    at(10 + 599);
+    assert!(is_known("first").await && jwks.has(&thumbprint).await);
     at(10 + 600);
-    assert!(is_known("first").await);
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
+    assert!(!jwks.has(&thumbprint).await && !is_known("first").await && is_known("second").await);
     assert_eq!(provider.asked(), 3);
-    at(10 + 611);
-    assert!(!is_known("first").await && is_known("second").await);
-    assert_ne!(jwks.generation(), generation);
+    // Another key of the same name is another key.
+    let again = es256("second");
+    provider.gives(std::slice::from_ref(&again));
+    let (_, old) = jwks.find("second", Algorithm::ES256).await.expect("it is known");
+    at(10 + 1_200);
+    assert!(is_known("second").await && !jwks.has(&old).await);
+    // What cannot be used is the truth all the same: nothing is good then.
+    provider.gives(&[json!({"kty": "oct", "kid": "second", "k": "c2VjcmV0"})]);
+    at(10 + 1_800);
+    assert!(!is_known("second").await);
 }
 
 #[tokio::test]
@@ -181,13 +188,37 @@ async fn keys_serve_on_while_the_provider_does_not_answer_but_not_for_ever() {
     assert!(is_known("first").await);
     provider.fails();
     at(15 + 86_399);
-    assert!(is_known("first").await && jwks.generation().is_some());
+    assert!(is_known("first").await);
     at(15 + 86_400);
-    assert!(!is_known("first").await && jwks.generation().is_none());
-    // A set without a key that serves is no set.
-    provider.gives(&[json!({"kty": "oct", "kid": "first", "k": "c2VjcmV0"})]);
-    at(15 + 87_000);
     assert!(!is_known("first").await);
+}
+
+/// Whoever goes away while the keys are fetched changes nothing about how often they are.
+#[tokio::test]
+async fn callers_that_go_away_do_not_make_it_ask_again() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let (release, clock) = (Arc::new(tokio::sync::Notify::new()), Arc::new(Set(AtomicI64::new(1_800_000_000))));
+    let (own, held) = (Arc::clone(&asked), Arc::clone(&release));
+    let set = json!({ "keys": [es256("first")] }).to_string().into_bytes();
+    let fetch: FetchKeys = Arc::new(move || {
+        own.fetch_add(1, Ordering::Relaxed);
+        let (held, set) = (Arc::clone(&held), set.clone());
+        Box::pin(async move {
+            held.notified().await;
+            Ok(set)
+        })
+    });
+    let jwks = Jwks::new(fetch, clock);
+    for _ in 0..20 {
+        let mut caller = Box::pin(jwks.find("made up", Algorithm::ES256));
+        // It begins to wait, and is dropped.
+        assert!(futures_util::poll!(caller.as_mut()).is_pending());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    release.notify_one();
+    assert!(jwks.find("first", Algorithm::ES256).await.is_some());
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
 proptest! {

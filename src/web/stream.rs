@@ -1,7 +1,7 @@
 //! Many answers over one HTTP response: Server-Sent Events, as graphql-sse's distinct connections mode writes them
 //! (graphql-sse, PROTOCOL.md), and `multipart/mixed`, as Apollo's clients ask for subscriptions.
 //!
-//! A stream ends when its operation does, when the token expires, and when the process stops; only in the first case
+//! A stream ends when its operation does, when the token expires or its key is withdrawn, and when the process stops; only in the first case
 //! it says that it is complete. A peer that does not read is cut off by the connection's own time-out.
 
 use std::{convert::Infallible, panic::AssertUnwindSafe, time::Duration};
@@ -11,6 +11,7 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
+use chrono::TimeDelta;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::json;
 use tokio::time::timeout;
@@ -21,6 +22,7 @@ use super::{
     answer::{self, internal_error},
     envelope::RequestId,
     throttle::{SocketPlace, Wait},
+    token::Standing,
 };
 use crate::{
     graphql::{Ready, to_json},
@@ -29,6 +31,8 @@ use crate::{
 
 /// How often a quiet stream gives a sign of life, so that proxies keep it open.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
+/// How often it is looked whether the key of a stream's token is good still.
+const STANDS_EVERY: TimeDelta = TimeDelta::seconds(30);
 /// When a client that was refused a stream may try again, in seconds.
 const RETRY_SECONDS: u64 = 5;
 
@@ -43,7 +47,7 @@ enum Said {
 /// The answer to an operation, in this form.
 pub(super) fn answer(
     state: &Shared,
-    caller: Caller,
+    (caller, standing): (Caller, Standing),
     ready: Ready,
     form: Streamed,
     media: Media,
@@ -57,10 +61,20 @@ pub(super) fn answer(
     let results = state.api.execute_stream(caller, ready);
     let clock = state.clock.clone();
     let shutdown = state.shutdown.clone();
+    let tokens = state.tokens.clone();
     let ended = async move {
+        let withdrawn = async {
+            loop {
+                clock.sleep_until(clock.now() + STANDS_EVERY).await;
+                if !tokens.stands(&standing).await {
+                    return;
+                }
+            }
+        };
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = clock.sleep_until(expires_at) => {}
+            () = withdrawn => {}
         }
     };
     let texts = AssertUnwindSafe(results).catch_unwind().map(move |result| match result {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::jwks::{FetchKeys, Jwks};
+use super::jwks::{FetchKeys, Jwks, Thumbprint};
 use crate::domain::{
     clock::{Clock, SharedClock},
     id::{OperatorId, SiteId},
@@ -88,13 +88,17 @@ struct Known {
     principal: Principal,
     /// `iat` or `nbf`, whichever is later.
     since: Option<i64>,
-    /// Of the identity provider's keys that it was verified by; `None` for our own key.
-    generation: Option<u64>,
+    standing: Standing,
 }
 
+/// What a token rests on besides its time: the identity provider's key that it was verified by, if it was one of those.
+#[derive(Clone, Debug, Default)]
+pub struct Standing(Option<Thumbprint>);
+
 impl Known {
-    fn holder(self, now: DateTime<Utc>) -> Option<Principal> {
-        (self.principal.expires_at > now && has_come(self.since, now)).then_some(self.principal)
+    fn holder(self, now: DateTime<Utc>) -> Option<(Principal, Standing)> {
+        let is_good = self.principal.expires_at > now && has_come(self.since, now);
+        is_good.then_some((self.principal, self.standing))
     }
 }
 
@@ -127,45 +131,54 @@ impl TokenVerifier {
         }))
     }
 
-    /// Who holds this token.
+    /// Who holds this token, and what that rests on: see [`Self::stands`].
     ///
     /// # Errors
     /// [`Unauthenticated`] for every token that is not wholly right, whatever is wrong with it.
-    pub async fn verify(&self, token: &str) -> Result<Principal, Unauthenticated> {
+    pub async fn verify(&self, token: &str) -> Result<(Principal, Standing), Unauthenticated> {
         if token.len() > TOKEN_MAX {
             return Err(Unauthenticated);
         }
-        let Inner { known, provider, clock, .. } = &*self.0;
+        let Inner { known, clock, .. } = &*self.0;
         let hash = Sha256::digest(token).into();
         if let Some(seen) = known.get(&hash) {
-            let good = || provider.as_ref().and_then(Jwks::generation);
-            if seen.generation.is_none_or(|generation| good() == Some(generation)) {
+            if self.stands(&seen.standing).await {
                 return seen.holder(clock.now()).ok_or(Unauthenticated);
             }
+            known.remove(&hash);
         }
         let header = decode_header(token).map_err(|_| Unauthenticated)?;
-        let (key, generation) = self.key_for(&header).await.ok_or(Unauthenticated)?;
+        let (key, standing) = self.key_for(&header).await.ok_or(Unauthenticated)?;
         let verified = jsonwebtoken::decode::<Claims>(token, &key, &validation(header.alg));
         let token = verified.map_err(|_| Unauthenticated)?;
         let since = token.claims.iat.max(token.claims.nbf);
-        let verified = Known { principal: self.principal(token.claims).ok_or(Unauthenticated)?, since, generation };
+        let verified = Known { principal: self.principal(token.claims).ok_or(Unauthenticated)?, since, standing };
         let holder = verified.clone().holder(clock.now()).ok_or(Unauthenticated)?;
         known.insert(hash, verified);
         Ok(holder)
     }
 
+    /// Whether a token that was verified would be still, but for its time: its key has not been withdrawn.
+    pub async fn stands(&self, standing: &Standing) -> bool {
+        match (&standing.0, &self.0.provider) {
+            (None, _) => true,
+            (Some(thumbprint), Some(provider)) => provider.has(thumbprint).await,
+            (Some(_), None) => false,
+        }
+    }
+
     /// The key that a token with this header must be signed with.
-    async fn key_for(&self, header: &Header) -> Option<(DecodingKey, Option<u64>)> {
+    async fn key_for(&self, header: &Header) -> Option<(DecodingKey, Standing)> {
         // RFC 7515, section 4.1.11: an extension that is marked critical and not understood. RFC 8725, section 3.11: a
         // token of another kind, such as one that tells of a logout.
         if header.crit.is_some() || !header.typ.as_deref().is_none_or(is_access_token) {
             return None;
         }
         match header.alg {
-            Algorithm::HS256 => Some((self.0.key.clone()?, None)),
+            Algorithm::HS256 => Some((self.0.key.clone()?, Standing::default())),
             Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA => {
                 let found = self.0.provider.as_ref()?.find(header.kid.as_deref()?, header.alg).await;
-                found.map(|(key, generation)| (key, Some(generation)))
+                found.map(|(key, thumbprint)| (key, Standing(Some(thumbprint))))
             }
             _ => None,
         }

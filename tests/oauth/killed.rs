@@ -181,7 +181,7 @@ impl Story {
     }
 
     /// Nothing was used twice, and no secret is where none may be.
-    async fn ends(mut self, live: usize) {
+    async fn ends(self, live: usize) {
         {
             let book = self.granting.book();
             assert_eq!((book.reused, book.live()), (0, live), "used twice, and grants at the vendor");

@@ -5,7 +5,7 @@ use integrations_gateway::{
     domain::{
         activity::{ActivityAction, ActivityOutcome},
         connection::Connection,
-        connector::AuthFlow,
+        connector::{AuthFlow, ConnectorFamily},
         delivery::{Delivery, DeliveryEntry, DeliveryFailure, DeliveryOutcome, DeliveryStatus, DeliveryWait},
         event::StreamEvent,
         id::{ConnectionId, OperatorId, SiteId},
@@ -51,6 +51,7 @@ pub fn new_connection(name: &str) -> NewConnection {
         connector_slug: "receiver".to_owned(),
         connector_name: "Signed receiver".to_owned(),
         display_name: name.to_owned(),
+        family: ConnectorFamily::Webhooks,
         auth_flow: AuthFlow::ApiKey,
         vendor_account_id: None,
         vendor_account_name: None,

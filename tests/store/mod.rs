@@ -22,6 +22,7 @@ mod rollups;
 mod schema;
 mod settlements;
 mod streams;
+mod switches;
 mod transactions;
 
 use integrations_gateway::{

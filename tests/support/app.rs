@@ -236,6 +236,12 @@ impl TestApp {
         }
     }
 
+    /// As [`Self::beside`], with these master keys.
+    pub async fn beside_with_keys(&self, keys: &str) -> Self {
+        let setup = Setup { master_keys: keys.to_owned(), seed: self.setup.seed + 200, ..self.setup.clone() };
+        Self::boot(setup, Arc::clone(&self.clock), true).await
+    }
+
     /// Another gateway on the same database, by the same clock; it delivers nothing.
     pub async fn beside(&self) -> Self {
         let setup = Setup { seed: self.setup.seed + 100, ..self.setup.clone() };

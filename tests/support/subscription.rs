@@ -37,6 +37,18 @@ impl Subscription {
         errors[0].clone()
     }
 
+    /// The code and the reason of the close that comes next.
+    pub async fn closed(&mut self) -> (u16, String) {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.socket.next());
+            match next.await.expect("a close in time").expect("an open socket").expect("a message") {
+                Message::Close(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
+                Message::Close(None) => panic!("a close without a code"),
+                _ => {}
+            }
+        }
+    }
+
     pub(super) async fn message(&mut self) -> Value {
         loop {
             let next = tokio::time::timeout(PATIENCE, self.socket.next());

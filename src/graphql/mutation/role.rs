@@ -45,7 +45,7 @@ pub struct DeleteRolePayload {
 #[Object]
 impl Roles {
     /// Makes a role, or changes what one may do. It holds at once, in running subscriptions too. CONFLICT where no
-    /// operator could change roles any more.
+    /// role but the modules' would hold `MANAGE_ROLES` any more; which operators hold a role, their tokens say.
     #[graphql(directive = requires::apply(Capability::ManageRoles))]
     async fn save_role(&self, context: &Context<'_>, input: SaveRoleInput) -> Guarded<SaveRolePayload> {
         let scope = scope::of(context);

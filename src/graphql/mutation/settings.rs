@@ -24,7 +24,7 @@ pub struct Tuning;
 pub struct UpdateSettingsInput {
     /// From 1 to 3,650.
     delivery_log_retention_days: Option<i32>,
-    /// Up to 20 waiting times, each from 1 to 604,800 seconds. With none, nothing is tried twice.
+    /// Up to 20 waiting times, each from 1 to 604,800 seconds. With none, nothing fails twice.
     retry_schedule_seconds: Option<Vec<i32>>,
     /// From 1,000 to 30,000.
     delivery_timeout_ms: Option<i32>,
@@ -68,7 +68,8 @@ pub struct RotateSiteKeyPayload {
 
 #[Object]
 impl Tuning {
-    /// Changes what the site can tune. It holds at once, for what is queued too.
+    /// Changes what the site can tune. It holds at once, for what is queued too; a waiting time that has begun is waited to
+    /// its end.
     #[graphql(directive = requires::apply(Capability::ManageSettings))]
     async fn update_settings(
         &self,

@@ -8,7 +8,7 @@ use super::row::ConnectionRow;
 use crate::{
     domain::{
         connection::{Connection, ConnectionChange, ConnectionState, StateChangeCause},
-        connector::AuthFlow,
+        connector::{AuthFlow, ConnectorFamily},
         event::EventBody,
         id::{AuthorizationId, ConnectionId, OperatorId, SiteId},
         test_report::TestReport,
@@ -25,7 +25,7 @@ use crate::{
         offer, renewal,
         rows::{folded, joined, json, storable, storable_or_none, test_to_json},
         schema::connections,
-        stream,
+        settings, stream,
         transaction::{both, transaction},
     },
 };
@@ -37,6 +37,7 @@ pub struct NewConnection {
     /// By which lists order and search it.
     pub connector_name: String,
     pub display_name: String,
+    pub family: ConnectorFamily,
     pub auth_flow: AuthFlow,
     pub vendor_account_id: Option<String>,
     pub vendor_account_name: Option<String>,
@@ -87,6 +88,7 @@ struct NewRow {
     created_at: At,
     updated_at: At,
     refreshable: Option<bool>,
+    switched_off_at: Option<At>,
 }
 
 impl NewRow {
@@ -118,6 +120,7 @@ impl NewRow {
             created_at: At(now),
             updated_at: At(now),
             refreshable: new.refreshable,
+            switched_off_at: None,
         }
     }
 }
@@ -149,6 +152,9 @@ pub async fn insert(
         {
             return Err(StoreError::OfferGone);
         }
+        // Its family may have been switched off since it was begun: nobody changes the settings until this has ended.
+        let settings = settings::lock(conn, site).await?;
+        row.switched_off_at = (!settings.is_enabled(new.family)).then_some(At(now));
         let stored: ConnectionRow = both!(
             conn,
             diesel::insert_into(connections::table)

@@ -12,10 +12,11 @@ use super::{
     super::{
         Shared,
         answer::internal_error,
-        authentication::{Refused, admit},
+        authentication::{Admitted, Refused, admit},
         envelope::RequestId,
         parameters,
         throttle::{SocketPlace, Wait},
+        token::Standing,
     },
     PROTOCOL,
     operations::{Operations, Step},
@@ -59,17 +60,26 @@ pub(super) struct Session {
     state: Shared,
     socket: WebSocket,
     /// Whom the handshake's header named.
-    named: Option<Principal>,
-    /// Who asks, once `connection_init` was acknowledged.
+    named: Option<Admitted>,
+    /// Who asks, once `connection_init` was acknowledged, and what that rests on.
     principal: Option<Principal>,
+    standing: Standing,
     operations: Operations,
     /// Counts among the caller's sockets, from the acknowledgement on.
     place: Option<SocketPlace>,
 }
 
 impl Session {
-    pub(super) fn new(state: Shared, socket: WebSocket, named: Option<Principal>) -> Self {
-        Self { state, socket, named, principal: None, operations: Operations::new(), place: None }
+    pub(super) fn new(state: Shared, socket: WebSocket, named: Option<Admitted>) -> Self {
+        Self {
+            state,
+            socket,
+            named,
+            principal: None,
+            standing: Standing::default(),
+            operations: Operations::new(),
+            place: None,
+        }
     }
 
     /// Runs the socket to its end.
@@ -129,6 +139,7 @@ impl Session {
                         return Err(End::Gone);
                     }
                     alive = false;
+                    still_stands(&self.state, &self.standing).await?;
                     self.write(Message::Ping(Vec::new().into())).await?;
                 }
             }
@@ -178,15 +189,17 @@ impl Session {
         let credentials = payload.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let admitted = match (credentials, self.named.take()) {
             (Some((_, Value::String(credentials))), _) => admit(&self.state, credentials).await,
-            (None, Some(named)) if named.expires_at > self.state.clock.now() => Ok(named),
+            (None, Some(named)) if named.principal.expires_at > self.state.clock.now() => Ok(named),
             _ => Err(Refused::Unauthenticated),
         };
-        let principal = admitted.map_err(|refused| match refused {
+        let Admitted { principal, standing } = admitted.map_err(|refused| match refused {
             Refused::Unauthenticated => Close::forbidden("Forbidden"),
             Refused::Internal => Close::internal(),
         })?;
         self.place = Some(self.state.throttle.socket(&principal).map_err(Close::too_many_sockets)?);
         self.principal = Some(principal);
+        self.standing = standing;
+        still_stands(&self.state, &self.standing).await?;
         self.say(&ServerMessage::ConnectionAck).await
     }
 
@@ -194,6 +207,7 @@ impl Session {
         let Some(principal) = &self.principal else {
             return Err(Close::unauthorized().into());
         };
+        still_stands(&self.state, &self.standing).await?;
         if self.operations.contains(id) {
             return Err(Close::already_exists(id).into());
         }
@@ -267,6 +281,14 @@ impl Session {
             tracing::debug!("a peer did not answer a close");
         }
     }
+}
+
+/// Closes the socket of a token whose key has been withdrawn.
+async fn still_stands(state: &Shared, standing: &Standing) -> Result<(), End> {
+    if state.tokens.stands(standing).await {
+        return Ok(());
+    }
+    Err(Close::forbidden("The token is not valid any more").into())
 }
 
 /// Waits until the peer has taken what is sent, but not for ever.
