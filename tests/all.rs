@@ -36,4 +36,5 @@ mod statistics;
 mod store;
 mod tokens;
 mod vendors_live;
+mod waiting;
 mod web;

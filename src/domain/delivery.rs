@@ -19,13 +19,18 @@ vocabulary! {
     }
 }
 
+/// How many attempts run at once for one connection, in all processes, so that a slow one never has all places.
+pub const AT_ONCE: u32 = 8;
+
 vocabulary! {
-    /// What a queued delivery waits for.
+    /// What a queued delivery waits for. The last two are never stored: they are seen where it is read.
     pub enum DeliveryWait {
         Schedule = "schedule",
         Connection = "connection",
         RateLimit = "rate_limit",
+        /// As many attempts of its connection run as may.
         Concurrency = "concurrency",
+        /// Its connection delivers in order, and an older one has not ended.
         Order = "order",
     }
 }

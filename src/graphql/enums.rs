@@ -181,7 +181,18 @@ mirrored! {
 
 mirrored! {
     /// What a delivery waits for.
-    DeliveryWait = domain::delivery::DeliveryWait { Schedule, Connection, RateLimit, Concurrency, Order }
+    DeliveryWait = domain::delivery::DeliveryWait {
+        /// The time of the next attempt.
+        Schedule,
+        /// Its connection to be active again, or its family to be switched on.
+        Connection,
+        /// The vendor has asked for later.
+        RateLimit,
+        /// As many attempts of its connection run as may.
+        Concurrency,
+        /// Its connection delivers in order, and an older one has not ended.
+        Order,
+    }
 }
 
 mirrored! {

@@ -36,6 +36,10 @@ const MAX_BODY: usize = 64 * 1024;
 /// has died.
 pub const LEASE: TimeDelta = TimeDelta::seconds(60);
 
+/// How long a connection is left alone whose vendor asks for later and does not say how much, and at most.
+const PAUSE: TimeDelta = TimeDelta::seconds(5);
+const PAUSE_MAX: TimeDelta = TimeDelta::hours(24);
+
 /// What an attempt came to.
 #[derive(Debug)]
 pub enum Delivered {
@@ -78,6 +82,7 @@ impl Gateway {
         let attempted_at = self.now();
         let Some(brought) = self.call(&claim, &settings).await? else { return Ok(Delivered::LeaseLost) };
         let now = self.now();
+        let not_before = asked_for_later(&brought.verdict, now);
         let (attempt, after, observation) = self.conclude(&claim, &settings, brought, attempted_at, now);
         let settlement = Settlement {
             site,
@@ -89,6 +94,7 @@ impl Gateway {
             after,
             observation,
             error_pattern: settings.error_pattern,
+            not_before,
         };
         let settled = store::delivery::settle(&self.db, settlement).await.or_internal("settling the delivery")?;
         self.committed(site);
@@ -320,6 +326,13 @@ impl Gateway {
         };
         (attempt, after, observation)
     }
+}
+
+/// Until when the vendor wants no event of this connection, where it has asked for later.
+fn asked_for_later(verdict: &Verdict, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let Verdict::Retry { failure: DeliveryFailure::RateLimited, after } = verdict else { return None };
+    let after = after.and_then(|after| TimeDelta::from_std(after).ok());
+    Some(now + after.map_or(PAUSE, |after| after.min(PAUSE_MAX)))
 }
 
 fn latency_ms(answer: &Result<Answer, NoAnswer>) -> u32 {

@@ -127,6 +127,7 @@ diesel::table! {
         updated_at -> Moment,
         switched_off_at -> Nullable<Moment>,
         refreshable -> Nullable<Bool>,
+        not_before -> Nullable<Moment>,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     bus::Bus,
     domain::{
         clock::{SharedClock, now_ms},
+        delivery::AT_ONCE,
         id::ConnectionId,
     },
     service::{Failure, Gateway},
@@ -26,7 +27,7 @@ pub struct DeliverLimits {
 
 impl Default for DeliverLimits {
     fn default() -> Self {
-        Self { overall: 64, per_connection: 8 }
+        Self { overall: 64, per_connection: AT_ONCE }
     }
 }
 

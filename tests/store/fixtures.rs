@@ -184,6 +184,7 @@ pub fn settlement(claim: &Claim, now: DateTime<Utc>, (attempt, after): (Attempt,
         after,
         observation: None,
         error_pattern: ErrorPattern { failed_attempts: 20, minutes: 10 },
+        not_before: None,
         activity: None,
     }
 }

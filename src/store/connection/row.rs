@@ -70,6 +70,8 @@ pub(in crate::store) struct ConnectionRow {
     pub(in crate::store) switched_off_at: Option<At>,
     #[diesel(skip_update)]
     pub(in crate::store) refreshable: Option<bool>,
+    /// Until when the vendor has asked for no event.
+    pub(in crate::store) not_before: Option<At>,
 }
 
 /// The part of a connection's row that is shown: what readings read.

@@ -16,7 +16,7 @@ use diesel_async::RunQueryDsl;
 
 pub(super) use self::end::{Ending, end, queued_of};
 pub(super) use self::row::DeliveryRow;
-use self::row::connection_state;
+use self::row::before_it;
 pub use self::{
     batch::{Requeued, batches, count_retryable, requeue},
     claim::{Claim, claim, extend, release},
@@ -193,7 +193,7 @@ async fn by_key(
             .filter(deliveries::connection_id.eq(connection.0))
             .filter(deliveries::module.eq(module))
             .filter(deliveries::idempotency_key.eq(key))
-            .select((DeliveryRow::as_select(), connection_state(), deliveries::request_digest))
+            .select((DeliveryRow::as_select(), before_it(), deliveries::request_digest))
             .get_result(conn)
             .await
             .optional()
@@ -220,12 +220,7 @@ pub async fn find_by_keys(
             .filter(deliveries::connection_id.eq(connection.0))
             .filter(deliveries::module.eq(module))
             .filter(wanted)
-            .select((
-                DeliveryRow::as_select(),
-                connection_state(),
-                deliveries::idempotency_key,
-                deliveries::request_digest
-            ))
+            .select((DeliveryRow::as_select(), before_it(), deliveries::idempotency_key, deliveries::request_digest))
     )?;
     rows.into_iter().map(|(row, state, key, digest)| Ok((key, row.delivery(state.as_deref())?, digest))).collect()
 }
@@ -243,7 +238,7 @@ pub async fn list_by_ids(db: &Db, site: SiteId, ids: &[DeliveryId]) -> Result<Ve
         .any_integer("deliveries.id", ids.iter().map(|id| id.0).collect());
     let conn = &mut db.reader().await?;
     let rows: Vec<(DeliveryRow, Option<String>)> =
-        rows!(conn, deliveries::table.filter(wanted).select((DeliveryRow::as_select(), connection_state())))?;
+        rows!(conn, deliveries::table.filter(wanted).select((DeliveryRow::as_select(), before_it())))?;
     rows.iter().map(|(row, state)| row.delivery(state.as_deref())).collect()
 }
 

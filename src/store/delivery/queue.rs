@@ -18,7 +18,7 @@ pub(super) const WAITING: &str = "WITH RECURSIVE waiting (connection_id) AS (\
     WHERE more.status = 'queued' AND more.connection_id > waiting.connection_id) \
     FROM waiting WHERE waiting.connection_id IS NOT NULL)";
 
-const ACTIVE: &str = " FROM waiting CROSS JOIN connections AS c WHERE c.id = waiting.connection_id AND c.state = 'active' AND c.switched_off_at IS NULL AND NOT EXISTS \
+const ACTIVE: &str = ", c.not_before AS not_before FROM waiting CROSS JOIN connections AS c WHERE c.id = waiting.connection_id AND c.state = 'active' AND c.switched_off_at IS NULL AND NOT EXISTS \
      (SELECT 1 FROM renewals AS r WHERE r.connection_id = c.id AND r.closing_since IS NOT NULL)";
 
 /// The ids of deliveries that may be tried now, fairest first: the sites take turns, and within a site
@@ -53,8 +53,11 @@ pub(super) fn due(now: DateTime<Utc>, limit: u32, per_connection: u32, busy: &[C
         .each("", " AS d")
         .sql(
             " WHERE c.id = waiting.connection_id AND c.state = 'active' AND c.switched_off_at IS NULL AND NOT EXISTS \
-     (SELECT 1 FROM renewals AS r WHERE r.connection_id = c.id AND r.closing_since IS NOT NULL) AND NOT (",
+     (SELECT 1 FROM renewals AS r WHERE r.connection_id = c.id AND r.closing_since IS NOT NULL) \
+     AND (c.not_before IS NULL OR c.not_before <= ",
         )
+        .moment(now)
+        .sql(") AND NOT (")
         .any_integer("c.id", busy.iter().map(|id| id.0).collect())
         .sql(
             ")), turns AS (SELECT candidates.id, candidates.next_attempt_at, row_number() OVER \
@@ -74,7 +77,7 @@ pub(super) fn due(now: DateTime<Utc>, limit: u32, per_connection: u32, busy: &[C
 pub async fn next_due(db: &Db, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
     let query = Statement::new(WAITING)
         .sql(
-            " SELECT min(moments.at) AS at FROM (SELECT (SELECT x.next_attempt_at FROM deliveries AS x \
+            " SELECT min(CASE WHEN moments.not_before > moments.at THEN moments.not_before ELSE moments.at END) AS at FROM (SELECT (SELECT x.next_attempt_at FROM deliveries AS x \
              WHERE x.connection_id = c.id AND x.status = 'queued' AND (x.lease_until IS NULL OR x.lease_until <= ",
         )
         .moment(now)

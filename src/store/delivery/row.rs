@@ -9,7 +9,7 @@ use diesel::{
 use crate::{
     domain::{
         connection::ConnectionState,
-        delivery::{Delivery, DeliveryStatus, DeliveryWait},
+        delivery::{AT_ONCE, Delivery, DeliveryStatus, DeliveryWait},
         id::{ConnectionId, DeliveryId},
     },
     store::{
@@ -47,23 +47,43 @@ pub(in crate::store) struct DeliveryRow {
     pub(in crate::store) retry_batch: Option<i64>,
 }
 
-/// The state of a delivery's connection, or that its family is switched off; null where it is gone.
-pub(super) fn connection_state() -> Fragment<Nullable<Text>> {
-    Fragment::new(
-        "(SELECT CASE WHEN owner.switched_off_at IS NULL THEN owner.state ELSE 'switched_off' END \
-         FROM connections AS owner WHERE owner.id = deliveries.connection_id)",
-    )
+/// What stands before a delivery: the state of its connection, or that its family is switched off; of a queued one of
+/// an active connection, whether it waits for an older one or for a place. Null where the connection is gone.
+pub(super) fn before_it() -> Fragment<Nullable<Text>> {
+    Fragment::new(format!(
+        "(SELECT CASE WHEN owner.switched_off_at IS NOT NULL THEN 'switched_off' \
+         WHEN owner.state <> 'active' OR deliveries.status <> 'queued' OR deliveries.lease_token IS NOT NULL \
+         THEN owner.state \
+         WHEN owner.not_before IS NOT NULL THEN '{LATER}' \
+         WHEN owner.ordered_delivery AND EXISTS (SELECT 1 FROM deliveries AS older \
+         WHERE older.connection_id = owner.id AND older.status = 'queued' AND older.id < deliveries.id) \
+         THEN '{BEHIND}' \
+         WHEN (SELECT count(*) FROM (SELECT 1 AS one FROM deliveries AS other WHERE other.connection_id = owner.id \
+         AND other.lease_until IS NOT NULL LIMIT {AT_ONCE}) AS others) >= {AT_ONCE} THEN '{NO_PLACE}' \
+         ELSE owner.state END FROM connections AS owner WHERE owner.id = deliveries.connection_id)"
+    ))
 }
 
+const BEHIND: &str = "behind an older one";
+const LATER: &str = "asked for later";
+const NO_PLACE: &str = "no place";
+
 impl DeliveryRow {
-    /// The delivery, given what [`connection_state`] says: queued and not active means held.
-    pub(super) fn delivery(&self, connection_state: Option<&str>) -> Result<Delivery> {
+    /// The delivery, given what [`before_it`] says, or the state of its connection alone: queued and not active means
+    /// held.
+    pub(super) fn delivery(&self, before: Option<&str>) -> Result<Delivery> {
         let stored = word(&self.status, DeliveryStatus::parse)?;
         let waits = word_or_none(self.waiting_for.as_deref(), DeliveryWait::parse)?;
-        let held = stored == DeliveryStatus::Queued
-            && connection_state.is_some_and(|state| state != ConnectionState::Active.as_str());
-        let (status, waiting_for) =
-            if held { (DeliveryStatus::Held, Some(DeliveryWait::Connection)) } else { (stored, waits) };
+        let (status, waiting_for) = match before {
+            Some(BEHIND) => (stored, Some(DeliveryWait::Order)),
+            // What waits for its time does so whatever else there is.
+            Some(LATER) => (stored, waits.or(Some(DeliveryWait::RateLimit))),
+            Some(NO_PLACE) => (stored, waits.or(Some(DeliveryWait::Concurrency))),
+            Some(state) if stored == DeliveryStatus::Queued && state != ConnectionState::Active.as_str() => {
+                (DeliveryStatus::Held, Some(DeliveryWait::Connection))
+            }
+            _ => (stored, waits),
+        };
         Ok(Delivery {
             id: DeliveryId(self.id),
             connection: ConnectionId(self.connection_id),

@@ -60,6 +60,8 @@ pub struct Settlement {
     /// What the attempt taught about the connection, with the reason in words.
     pub observation: Option<(Observation, String)>,
     pub error_pattern: ErrorPattern,
+    /// Before this the vendor wants no event of the connection.
+    pub not_before: Option<DateTime<Utc>>,
     pub activity: Option<NewActivity>,
 }
 
@@ -213,6 +215,13 @@ async fn judge(
     let attempted_at = settlement.attempt.attempted_at;
     owner.last_delivery_at = owner.last_delivery_at.max(Some(At(attempted_at)));
     count_run(owner, outcome, &settlement.attempt);
+    // Those that were under way when it asked for later may have been taken all the same.
+    let is_over = owner.not_before.is_none_or(|until| until.0 <= attempted_at);
+    owner.not_before = match settlement.not_before {
+        Some(until) => owner.not_before.max(Some(At(until))),
+        None if outcome == DeliveryOutcome::Delivered && is_over => None,
+        None => owner.not_before,
+    };
     let mut changes: Vec<Change> = Vec::new();
     if let Some(reason) = pattern_met(owner, settlement.error_pattern, now) {
         changes.push(connection::apply(owner, now, Observation::ErrorPattern, Some(&reason), None, false)?);
