@@ -93,14 +93,15 @@ async fn a_made_up_vendor_is_shown_connected_tested_and_delivered_to(database: D
             json!({"outcome": "DELIVERED", "failure": null, "vendorMessage": "the person is there already (its words: {\"error\":{\"code\":\"exists\"}})", "delivery": {"waitingFor": null}}),
         ),
         (
-            "3",
-            "busy@example.com",
-            json!({"outcome": "RETRIED", "failure": "RATE_LIMITED", "vendorMessage": "{\"error\":{\"code\":\"slow_down\"}}", "delivery": {"waitingFor": "RATE_LIMIT"}}),
-        ),
-        (
             "4",
             "barred@example.com",
             json!({"outcome": "FAILED", "failure": "SCOPE_INSUFFICIENT", "vendorMessage": "the credential lacks a permission: people.write, notes (its words: {\"error\":{\"code\":\"permission\",\"missing\":[\"people.write\",\"notes\"]}})", "delivery": {"waitingFor": null}}),
+        ),
+        // The last: the vendor asks for no other event until then.
+        (
+            "3",
+            "busy@example.com",
+            json!({"outcome": "RETRIED", "failure": "RATE_LIMITED", "vendorMessage": "{\"error\":{\"code\":\"slow_down\"}}", "delivery": {"waitingFor": "RATE_LIMIT"}}),
         ),
     ] {
         let payload = json!({"email": email, "first_name": "Ada", "last_name": "Lovelace"});
