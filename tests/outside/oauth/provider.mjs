@@ -41,7 +41,7 @@ export async function startProvider({ tls, keys, clients, port = 0 }) {
       clients: registered,
       jwks: { keys },
       cookies: { keys: [randomBytes(32).toString("base64url")] },
-      ttl: { ClientCredentials: LIFETIME },
+      ttl: { ClientCredentials: (_, token) => token.resourceServer.accessTokenTTL },
       enabledJWA: { idTokenSigningAlgValues: ["RS256", "ES256", "EdDSA"] },
       extraTokenClaims: (_, token) => clients[token.clientId].claims,
       features: {
