@@ -44,10 +44,12 @@ async fn key(app: &TestApp, token: &str) -> Value {
     answer["data"]["settings"]["siteKey"].clone()
 }
 
-/// Waits until a table has so many rows, while the workers have their turns.
+/// Waits until a table has so many rows, while the workers have their turns: time goes by, since a round that is under
+/// way when the clock moves begins its pause after that.
 async fn until(app: &TestApp, table: &str, count: i64) {
     let reached = async {
         while app.count_rows(table).await != count {
+            app.clock.advance(TimeDelta::milliseconds(50));
             tokio::task::yield_now().await;
         }
     };
@@ -93,7 +95,7 @@ async fn what_an_old_key_seals_is_sealed_anew_and_the_key_goes(database: Databas
     assert_eq!(key(&app, &admin).await["recordsToReseal"], 0);
     assert_eq!(app.count_rows("site_keys").await, 2, "the old key stays for calls that are under way");
     app.clock.advance(TimeDelta::hours(1));
-    until(&app, "site_keys", 1).await;
+    until_keys_are_gone(&app).await;
 
     // Everything opens with the new key alone.
     let app = app.restart().await;
@@ -164,7 +166,7 @@ async fn keys_change_while_everything_goes_on(database: Database) {
         worker.await.expect("no call failed");
     }
     app.clock.advance(TimeDelta::hours(2));
-    until(&app, "site_keys", 1).await;
+    until_keys_are_gone(&app).await;
     assert_eq!(key(&app, &admin).await["recordsToReseal"], 0);
     until(&app, "deliveries WHERE status = 'queued'", 0).await;
     let sent = i64::from(sent.load(Ordering::Relaxed));
@@ -226,7 +228,8 @@ async fn what_does_not_open_keeps_its_key(database: Database) {
     let many = app.graphql(&admin, &format!("{{ settings {{ {} }} }}", aliases.join(" ")), json!({})).await;
     assert_eq!(many["data"]["settings"]["a99"]["recordsToReseal"], 1, "{many}");
     let statements = app.query_count() - before;
-    assert!(statements < 120, "{statements}");
+    // A reading of the keys for each, and what the workers run meanwhile: a count for each would be as many again.
+    assert!(statements < 190, "{statements}");
     assert_eq!(app.count_rows("site_keys").await, 2);
     for version in 3..=5 {
         assert_eq!(rotate(&app, &admin).await["data"]["rotateSiteKey"]["siteKey"]["version"], version);
@@ -235,12 +238,18 @@ async fn what_does_not_open_keeps_its_key(database: Database) {
     assert_eq!(refused["errors"][0]["extensions"]["code"], "CONFLICT", "{refused}");
     // It goes with its connection, and its key after it.
     calls::disconnect(&app, &admin, &id).await;
-    for _ in 0..2 {
-        app.clock.advance(TimeDelta::minutes(70));
-        tokio::task::yield_now().await;
-    }
-    until(&app, "site_keys", 1).await;
+    until_keys_are_gone(&app).await;
     app.stop().await;
+}
+
+/// Lets time go by until older keys are gone, also where a round of the worker is under way while the clock moves.
+async fn until_keys_are_gone(app: &TestApp) {
+    let begun = app.clock.now();
+    while app.count_rows("site_keys").await > 1 {
+        app.clock.advance(TimeDelta::seconds(11));
+        tokio::task::yield_now().await;
+        assert!(app.clock.now() < begun + TimeDelta::hours(48), "the old keys stay");
+    }
 }
 
 const SECOND: &str = "next:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
@@ -262,7 +271,6 @@ async fn a_process_that_cannot_read_the_keys_seals_no_more(database: Database) {
         assert_eq!(taken["__typename"], "DispatchAccepted", "{taken}");
     }
     rotate(&other, &admin).await;
-    let begun = app.clock.now();
     app.clock.advance(TimeDelta::minutes(2));
     let input = json!({"connectionId": id, "eventType": "a.b", "eventIdentifier": "late", "payload": {}});
     let refused = app.graphql(&forms, calls::DISPATCH, json!({ "input": input })).await;
@@ -270,12 +278,7 @@ async fn a_process_that_cannot_read_the_keys_seals_no_more(database: Database) {
     // What the other one has taken is well, and stays so once the old key is gone.
     until(&app, "site_keys WHERE payloads_done_to IS NULL", 1).await;
     app.clock.advance(TimeDelta::hours(2));
-    // Also where a round of the worker was still under way.
-    while app.count_rows("site_keys").await > 1 {
-        app.clock.advance(TimeDelta::seconds(11));
-        tokio::task::yield_now().await;
-        assert!(app.clock.now() < begun + TimeDelta::hours(24), "the old key stays");
-    }
+    until_keys_are_gone(&app).await;
     let tested = act(&other, &admin, "testConnection", &id, "test { outcome }").await;
     assert_eq!(tested["test"]["outcome"], "CONNECTED");
     until(&app, "deliveries WHERE status = 'delivered'", 2).await;
