@@ -80,17 +80,6 @@ async fn serve(mut stream: TcpStream, kind: Bad) {
     }
 }
 
-async fn connect(app: &TestApp, token: &str, port: u16) -> String {
-    let begin = "mutation($input: BeginSignedConnectionInput!) { beginSignedConnection(input: $input) { id } }";
-    let url = format!("http://127.0.0.1:{port}/");
-    let input = json!({"connectorSlug": "webhook_generic", "fields": [{"name": "url", "value": url}]});
-    let offer = app.graphql(token, begin, json!({ "input": input })).await;
-    let complete = "mutation($id: ID!) { completeSignedConnection(input: {offerId: $id}) { ... on ConnectionCreated { connection { id } } ... on ConnectionRejected { test { detail } } } }";
-    let completed = app.graphql(token, complete, json!({"id": offer["data"]["beginSignedConnection"]["id"]})).await;
-    let id = completed["data"]["completeSignedConnection"]["connection"]["id"].as_str();
-    id.unwrap_or_else(|| panic!("{completed}")).to_owned()
-}
-
 async fn hand_over(app: &TestApp, connection: &str, prefix: &str, count: usize) {
     let events: Vec<Value> = (0..count)
         .map(|n| json!({"connectionId": connection, "eventType": "a.b", "eventIdentifier": format!("{prefix}{n}"), "payload": {"n": n}}))
@@ -109,7 +98,8 @@ async fn others_do_not_notice_a_bad_receiver(database: Database) {
     app.graphql(&admin, update, json!({})).await;
     let mut bad_ones = Vec::new();
     for kind in [Bad::Hangs, Bad::Drips, Bad::Resets] {
-        bad_ones.push(connect(&app, &admin, bad(kind).await).await);
+        let url = format!("http://127.0.0.1:{}/", bad(kind).await);
+        bad_ones.push(calls::connect_webhook_to(&app, &admin, &url).await.connection);
     }
     let kept = calls::connect_webhook(&app, &admin, &good, "/").await.connection;
     // Far more than all places of the worker.

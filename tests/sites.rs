@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use async_graphql::parser::types::{BaseType, Type};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
@@ -182,14 +181,6 @@ async fn ids_of(app: &TestApp, granting: &Granting, receiver: &Vendor, site: i64
     ])
 }
 
-/// An id of the same form that nothing has.
-fn of_nothing(id: &str) -> String {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(id).expect("base64")).expect("text");
-    let (kind, rest) = text.split_once(':').expect("a kind and a rest");
-    let rest = if rest.len() < 20 { "987654321".to_owned() } else { "0123456789abcdef".repeat(rest.len() / 16) };
-    URL_SAFE_NO_PAD.encode(format!("{kind}:{rest}"))
-}
-
 async fn answered(
     app: &TestApp,
     token: &str,
@@ -237,7 +228,7 @@ async fn ids_of_another_site_are_ids_of_nothing(database: Database) {
         }
         let mut looked_for = false;
         for (kind, id) in &theirs {
-            let nothing = answered(&app, &admin, &place, &schema, &of_nothing(id), &own).await;
+            let nothing = answered(&app, &admin, &place, &schema, &calls::id_of_nothing(id), &own).await;
             let foreign = answered(&app, &admin, &place, &schema, id, &own).await;
             assert_eq!(foreign, nothing, "{place} with another site's {kind}");
             looked_for |= !foreign.contains("BAD_USER_INPUT");
@@ -248,7 +239,7 @@ async fn ids_of_another_site_are_ids_of_nothing(database: Database) {
         if place.root == "Query" {
             let mut told = 0;
             for id in theirs.values() {
-                let nothing = answered(&app, &other, &place, &schema, &of_nothing(id), &own).await;
+                let nothing = answered(&app, &other, &place, &schema, &calls::id_of_nothing(id), &own).await;
                 told += u32::from(answered(&app, &other, &place, &schema, id, &own).await != nothing);
             }
             assert!(told > 0, "{place} tells nothing of any id");

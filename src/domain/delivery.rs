@@ -9,7 +9,7 @@ use super::{
 
 vocabulary! {
     /// How far an outbound event has come. `Held` is never stored: it is what a queued delivery is
-    /// called while its connection is not active.
+    /// called while its connection is not active or its family is switched off.
     pub enum DeliveryStatus {
         Queued = "queued",
         Held = "held",

@@ -203,8 +203,7 @@ impl Query {
     async fn settings(&self, context: &Context<'_>) -> Guarded<Settings> {
         let scope = scope::of(context);
         let settings = async {
-            let settings = scope.gateway.settings(scope.site()).await?;
-            Ok(Settings { scope: SharedScope::clone(scope), settings })
+            Ok(Settings { scope: SharedScope::clone(scope), settings: scope.acting.settings.as_ref().clone() })
         };
         guarded_some(scope, Needs::ManageSettings, settings).await
     }

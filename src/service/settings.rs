@@ -10,7 +10,6 @@ use crate::{
     domain::{
         activity::{ActivityAction, ActivityOutcome},
         capability::Capability,
-        id::SiteId,
         settings::{self, ErrorPattern, FamilyOverride, Settings},
     },
     store::{self, settings::Changed},
@@ -29,34 +28,17 @@ pub struct UpdateSettings {
     pub family_overrides: Option<Vec<FamilyOverride>>,
 }
 
-/// [`UpdateSettings`] within its bounds.
-struct Checked {
-    delivery_log_retention_days: Option<u32>,
-    retry_schedule_seconds: Option<Vec<u32>>,
-    delivery_timeout_ms: Option<u32>,
-    hold_limit_hours: Option<u32>,
-    error_pattern: Option<ErrorPattern>,
-    family_overrides: Option<Vec<FamilyOverride>>,
-}
-
 impl Gateway {
-    /// The site's settings.
-    ///
-    /// # Errors
-    /// [`Failure::Internal`] where the database fails.
-    pub async fn settings(&self, site: SiteId) -> Result<Settings, Failure> {
-        store::settings::find(&self.db, site).await.or_internal("reading the settings")
-    }
-
     /// Changes the site's settings, and gives them as they are then. A family that is switched off takes no new
     /// connections and no events from then on, and what it has queued is held until it is on again.
     ///
     /// # Errors
     /// [`Failure::BadInput`] for a value out of its bounds, which it names.
     pub async fn update_settings(&self, acting: &Acting, wanted: UpdateSettings) -> Result<Settings, Failure> {
-        let checked = check(wanted)?;
+        // What is wrong with it does not depend on what it is applied to.
+        wanted.applied_to(&acting.settings)?;
         let decide = |old: &Settings| {
-            let new = checked.apply(old);
+            let new = wanted.applied_to(old).ok()?;
             let changes = changes(old, &new);
             if changes.is_empty() {
                 return None;
@@ -77,35 +59,47 @@ impl Gateway {
     }
 }
 
-fn check(wanted: UpdateSettings) -> Result<Checked, Failure> {
-    let one = |field: &str, bounds, value: Option<i32>| value.map(|value| within(field, bounds, value)).transpose();
-    let retry_schedule_seconds = match wanted.retry_schedule_seconds {
-        None => None,
-        Some(waits) => Some(schedule(&waits)?),
-    };
-    let error_pattern = match wanted.error_pattern {
-        None => None,
-        Some((attempts, minutes)) => Some(ErrorPattern {
-            failed_attempts: within("errorPattern.failedAttempts", settings::PATTERN_ATTEMPTS, attempts)?,
-            minutes: within("errorPattern.minutes", settings::PATTERN_MINUTES, minutes)?,
-        }),
-    };
-    let family_overrides = match wanted.family_overrides {
-        None => None,
-        Some(overrides) => Some(families(overrides)?),
-    };
-    Ok(Checked {
-        delivery_log_retention_days: one(
-            "deliveryLogRetentionDays",
-            settings::RETENTION_DAYS,
-            wanted.delivery_log_retention_days,
-        )?,
-        retry_schedule_seconds,
-        delivery_timeout_ms: one("deliveryTimeoutMs", settings::DELIVERY_TIMEOUT_MS, wanted.delivery_timeout_ms)?,
-        hold_limit_hours: one("holdLimitHours", settings::HOLD_LIMIT_HOURS, wanted.hold_limit_hours)?,
-        error_pattern,
-        family_overrides,
-    })
+impl UpdateSettings {
+    fn applied_to(&self, old: &Settings) -> Result<Settings, Failure> {
+        let one = |field: &str, bounds, wanted: Option<i32>, old: u32| {
+            wanted.map_or(Ok(old), |value| within(field, bounds, value))
+        };
+        Ok(Settings {
+            delivery_log_retention_days: one(
+                "deliveryLogRetentionDays",
+                settings::RETENTION_DAYS,
+                self.delivery_log_retention_days,
+                old.delivery_log_retention_days,
+            )?,
+            retry_schedule_seconds: match &self.retry_schedule_seconds {
+                None => old.retry_schedule_seconds.clone(),
+                Some(waits) => schedule(waits)?,
+            },
+            delivery_timeout_ms: one(
+                "deliveryTimeoutMs",
+                settings::DELIVERY_TIMEOUT_MS,
+                self.delivery_timeout_ms,
+                old.delivery_timeout_ms,
+            )?,
+            hold_limit_hours: one(
+                "holdLimitHours",
+                settings::HOLD_LIMIT_HOURS,
+                self.hold_limit_hours,
+                old.hold_limit_hours,
+            )?,
+            error_pattern: match self.error_pattern {
+                None => old.error_pattern,
+                Some((attempts, minutes)) => ErrorPattern {
+                    failed_attempts: within("errorPattern.failedAttempts", settings::PATTERN_ATTEMPTS, attempts)?,
+                    minutes: within("errorPattern.minutes", settings::PATTERN_MINUTES, minutes)?,
+                },
+            },
+            family_overrides: match &self.family_overrides {
+                None => old.family_overrides.clone(),
+                Some(overrides) => families(overrides.clone())?,
+            },
+        })
+    }
 }
 
 fn within(field: &str, bounds: RangeInclusive<u32>, value: i32) -> Result<u32, Failure> {
@@ -135,22 +129,6 @@ fn families(mut overrides: Vec<FamilyOverride>) -> Result<Vec<FamilyOverride>, F
     }
     overrides.sort_by_key(|own| own.family);
     Ok(overrides)
-}
-
-impl Checked {
-    fn apply(&self, old: &Settings) -> Settings {
-        Settings {
-            delivery_log_retention_days: self.delivery_log_retention_days.unwrap_or(old.delivery_log_retention_days),
-            retry_schedule_seconds: self
-                .retry_schedule_seconds
-                .clone()
-                .unwrap_or_else(|| old.retry_schedule_seconds.clone()),
-            delivery_timeout_ms: self.delivery_timeout_ms.unwrap_or(old.delivery_timeout_ms),
-            hold_limit_hours: self.hold_limit_hours.unwrap_or(old.hold_limit_hours),
-            error_pattern: self.error_pattern.unwrap_or(old.error_pattern),
-            family_overrides: self.family_overrides.clone().unwrap_or_else(|| old.family_overrides.clone()),
-        }
-    }
 }
 
 /// What is another now, in words for the activity log.

@@ -2,7 +2,7 @@
 //!
 //! One file for each aggregate, with plain functions on [`Db`] and the small row structs that they
 //! read and write. Every function takes the site that it acts for; only what workers
-//! claim, its next due time and the clearing of orphans look across sites. A change, its history row, its activity row
+//! look for (what is due or to be cleared, and keys that are to be replaced) goes across sites. A change, its history row, its activity row
 //! and its stream events commit together or not at all. `service` calls this module, and nobody else.
 //!
 //! Both databases run the same diesel expressions: [`transaction`] says how. Secrets come here sealed.

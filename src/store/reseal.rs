@@ -142,8 +142,8 @@ pub async fn old_seals(
                     .text(name)
                     .sql(format!(") ORDER BY connection_id, name LIMIT {left}"))
             }
-            (1, after) => by_token("offers", site, newest, after, left),
-            (_, after) => by_token("authorizations", site, newest, after, left),
+            (1, after) => by_token("SELECT id, token AS name, sealed FROM offers", site, newest, after, left),
+            (_, after) => by_token("SELECT id, token AS name, sealed FROM authorizations", site, newest, after, left),
         };
         let rows: Vec<Row> = both!(conn, query.load(conn).await)?;
         left = left.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
@@ -171,15 +171,10 @@ fn of(select: &'static str, site: SiteId, newest: i32) -> Statement {
         .each(" AND length(sealed) > 0", " AND octet_length(sealed) > 0")
 }
 
-fn by_token(table: &'static str, site: SiteId, newest: i32, after: Option<&SealedAt>, limit: u32) -> Statement {
+fn by_token(select: &'static str, site: SiteId, newest: i32, after: Option<&SealedAt>, limit: u32) -> Statement {
     let token = match after {
         Some(SealedAt::Offer { token } | SealedAt::Authorization { token }) => token.as_str(),
         _ => "",
-    };
-    let select = if table == "offers" {
-        "SELECT id, token AS name, sealed FROM offers"
-    } else {
-        "SELECT id, token AS name, sealed FROM authorizations"
     };
     of(select, site, newest).sql(" AND token > ").text(token).sql(format!(" ORDER BY token LIMIT {limit}"))
 }
@@ -298,19 +293,14 @@ pub async fn replace_payloads(
 /// How many values older versions than `newest` seal; payloads after the delivery `after` (`None`: no payload), and of
 /// those at most 10,000.
 pub async fn count_old(db: &Db, site: SiteId, newest: i32, after: Option<i64>) -> Result<u64> {
-    let mut query = Statement::new("SELECT (");
-    for (at, table) in ["credentials", "offers", "authorizations"].into_iter().enumerate() {
-        query = query.sql(if at == 0 { "" } else { ") + (" }).append(of(
-            match table {
-                "credentials" => "SELECT count(*) FROM credentials",
-                "offers" => "SELECT count(*) FROM offers",
-                _ => "SELECT count(*) FROM authorizations",
-            },
-            site,
-            newest,
-        ));
-    }
-    query = query.sql(")");
+    let counted = |select| of(select, site, newest);
+    let mut query = Statement::new("SELECT (")
+        .append(counted("SELECT count(*) FROM credentials"))
+        .sql(") + (")
+        .append(counted("SELECT count(*) FROM offers"))
+        .sql(") + (")
+        .append(counted("SELECT count(*) FROM authorizations"))
+        .sql(")");
     if let Some(after) = after {
         query = query
             .sql(" + (SELECT count(*) FROM (SELECT 1 AS one FROM deliveries WHERE id > ")

@@ -1,8 +1,8 @@
 //! Public keys of an identity provider (RFC 7517): fetched when they are needed, kept, and found by `kid` and algorithm.
 //!
 //! The provider decides which keys there are, and nobody else: addresses and keys in a token's own header are never
-//! looked at, and a key that it does not publish any more is good no more. A token with an unknown `kid` leads to one look at the provider, and then to none for a while, so that
-//! nobody can make the gateway ask as often as they like.
+//! looked at, and a key that it does not publish any more is good no more. A token with an unknown `kid` leads to one
+//! look at the provider, and then to none for a while, so that nobody can make the gateway ask as often as they like.
 
 use std::{
     fmt,

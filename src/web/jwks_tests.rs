@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::EncodingKey;
@@ -6,21 +6,7 @@ use proptest::prelude::*;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
 use serde_json::{Value, json};
 
-use super::*;
-use crate::domain::clock::Clock;
-
-/// Shows the second that it is set to.
-struct Set(AtomicI64);
-
-impl Clock for Set {
-    fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(self.0.load(Ordering::Relaxed), 0).expect("a time")
-    }
-
-    fn sleep_until(&self, _: DateTime<Utc>) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::pending())
-    }
-}
+use super::{super::set_clock::Set, *};
 
 fn es256(kid: &str) -> Value {
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
@@ -118,7 +104,7 @@ impl Provider {
 
 fn provided() -> (Arc<Provider>, Arc<Set>, Jwks) {
     let provider = Arc::new(Provider { answer: Mutex::new(Err(String::new())), asked: AtomicU32::new(0) });
-    let clock = Arc::new(Set(AtomicI64::new(1_800_000_000)));
+    let clock = Set::at(1_800_000_000);
     let own = Arc::clone(&provider);
     let fetch: FetchKeys = Arc::new(move || {
         own.asked.fetch_add(1, Ordering::Relaxed);
@@ -197,7 +183,7 @@ async fn keys_serve_on_while_the_provider_does_not_answer_but_not_for_ever() {
 #[tokio::test]
 async fn callers_that_go_away_do_not_make_it_ask_again() {
     let asked = Arc::new(AtomicU32::new(0));
-    let (release, clock) = (Arc::new(tokio::sync::Notify::new()), Arc::new(Set(AtomicI64::new(1_800_000_000))));
+    let (release, clock) = (Arc::new(tokio::sync::Notify::new()), Set::at(1_800_000_000));
     let (own, held) = (Arc::clone(&asked), Arc::clone(&release));
     let set = json!({ "keys": [es256("first")] }).to_string().into_bytes();
     let fetch: FetchKeys = Arc::new(move || {

@@ -18,6 +18,8 @@ mod origin;
 mod parameters;
 mod playground;
 mod server;
+#[cfg(test)]
+mod set_clock;
 mod socket;
 mod stream;
 mod throttle;

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::FutureExt as _;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Sha256, Sha512};
 
-use super::*;
+use super::{super::set_clock::Set, *};
 use crate::domain::clock::BoxFuture;
 
 const NOW: i64 = 1_800_000_000;
@@ -77,22 +77,9 @@ fn holder(actor: Actor) -> Holder {
     Holder { site: 12, actor, role: "Viewer".to_owned() }
 }
 
-/// Shows the second that it is set to.
-struct Set(AtomicI64);
-
-impl Clock for Set {
-    fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(self.0.load(Ordering::Relaxed), 0).expect("a time")
-    }
-
-    fn sleep_until(&self, _: DateTime<Utc>) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::pending())
-    }
-}
-
 #[test]
 fn a_known_token_is_good_for_its_time_and_its_key_only() {
-    let clock = Arc::new(Set(AtomicI64::new(NOW)));
+    let clock = Set::at(NOW);
     let verifier = TokenVerifier::new(&settings(), clock.clone(), None);
     let good = signed(&with(&[("nbf", json!(NOW - 10))]));
     let first = verifier.verified(&good).expect("right");

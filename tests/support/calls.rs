@@ -30,7 +30,11 @@ impl Signed {
 
 /// Connects a generic webhook to this receiver.
 pub async fn connect_webhook(app: &TestApp, token: &str, receiver: &Vendor, path: &str) -> Signed {
-    let url = format!("http://{}{path}", receiver.address);
+    connect_webhook_to(app, token, &format!("http://{}{path}", receiver.address)).await
+}
+
+/// Connects a generic webhook to whatever is at this address.
+pub async fn connect_webhook_to(app: &TestApp, token: &str, url: &str) -> Signed {
     let begin = app
         .graphql(
             token,
@@ -78,6 +82,7 @@ pub async fn disconnect(app: &TestApp, token: &str, connection: &str) -> Value {
 pub fn id_of_nothing(id: &str) -> String {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(id).expect("base64")).expect("text");
-    let (tag, _) = text.split_once(':').expect("a tag and a number");
-    URL_SAFE_NO_PAD.encode(format!("{tag}:999999999"))
+    let (tag, rest) = text.split_once(':').expect("a tag, and a number or a token");
+    let other = if rest.len() < 20 { "999999999".to_owned() } else { "0123456789abcdef".repeat(rest.len() / 16) };
+    URL_SAFE_NO_PAD.encode(format!("{tag}:{other}"))
 }

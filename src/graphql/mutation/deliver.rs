@@ -108,7 +108,8 @@ impl Deliver {
     }
 
     /// Puts every failed delivery that matches back into the queue, for one more attempt as soon as the vendor's limits
-    /// allow, and says how many; where a connection is not active, or its family is off, they are held. The failed entries stay.
+    /// allow, and says how many; where a connection is not active, or its family is off, they are held. The failed
+    /// entries stay.
     #[graphql(directive = requires::apply(Capability::RetryDelivery))]
     async fn retry_deliveries(
         &self,
